@@ -1,0 +1,5 @@
+export type { Limits } from './limits.ts'
+export { invalidConfig, loadConfig, problemLine, readConfig } from './load.ts'
+export { type Config, type Parsed, type PolicySource, parseConfig } from './parse.ts'
+export type { Problem } from './problems.ts'
+export { configSchema, type TargetShape } from './schema.ts'

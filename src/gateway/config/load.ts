@@ -1,0 +1,81 @@
+import { access, constants, readFile, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { GatewayError } from '../../kernel/index.ts'
+import { type Config, MAX_CONFIG_BYTES, type Parsed, parseConfig } from './parse.ts'
+import type { Problem } from './problems.ts'
+import type { TargetShape } from './schema.ts'
+
+/**
+ * Reads and parses a configuration file, and looks whether the files it names can be read.
+ *
+ * @returns The configuration, or everything that is wrong with it. Never throws for what is wrong with the file.
+ */
+export async function readConfig(file: string, shapes: readonly TargetShape[]): Promise<Parsed> {
+  let text: string
+  try {
+    if ((await stat(file)).size > MAX_CONFIG_BYTES)
+      return { problems: [whole(file, `is over ${MAX_CONFIG_BYTES} bytes`)] }
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    return { problems: [whole(file, reason(error))] }
+  }
+  const parsed = parseConfig(text, file, shapes)
+  if ('problems' in parsed) return parsed
+  const problems = await unreadable(parsed.config)
+  return problems.length > 0 ? { problems } : parsed
+}
+
+/** Like `readConfig`, but throws `config.invalid` with all problems in its text. */
+export async function loadConfig(file: string, shapes: readonly TargetShape[]): Promise<Config> {
+  const parsed = await readConfig(file, shapes)
+  if ('config' in parsed) return parsed.config
+  throw invalidConfig(parsed.problems)
+}
+
+export function invalidConfig(problems: readonly Problem[]): GatewayError {
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+  return new GatewayError('config.invalid', `The configuration has ${count}:\n${problems.map(problemLine).join('\n')}`)
+}
+
+/** `sallyport.yaml:4:9 store.kind: must be …` */
+export function problemLine(problem: Problem): string {
+  const place = problem.line === undefined ? '' : `:${problem.line}:${problem.column ?? 1}`
+  return `${problem.source}${place} ${problem.path === '' ? '' : `${problem.path}: `}${problem.message}`
+}
+
+async function unreadable(config: Config): Promise<Problem[]> {
+  const named: [string, string][] = []
+  const { postgres } = config.listeners
+  for (const [where, tls] of [
+    ['listeners.postgres.tls', postgres.tls],
+    ['api.tls', config.api.tls],
+  ] as const)
+    if (tls !== undefined) named.push([`${where}.certFile`, tls.certFile], [`${where}.keyFile`, tls.keyFile])
+  config.policies.forEach((source, index) => {
+    if (source.kind === 'file') named.push([`policies[${index}]`, source.file])
+  })
+  const checked = await Promise.all(
+    named.map(async ([where, file]): Promise<Problem[]> => {
+      try {
+        await access(file, constants.R_OK)
+        return []
+      } catch (error) {
+        const shown = path.relative(process.cwd(), file)
+        return [{ ...whole(config.file, `${shown} ${reason(error)}`), path: where }]
+      }
+    }),
+  )
+  return checked.flat()
+}
+
+function whole(source: string, message: string): Problem {
+  return { source, path: '', message, line: undefined, column: undefined }
+}
+
+function reason(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOENT') return 'does not exist'
+  if (code === 'EACCES') return 'may not be read by this user'
+  if (code === 'EISDIR') return 'is a folder'
+  return `cannot be read (${String(code ?? 'unknown')})`
+}

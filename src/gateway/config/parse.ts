@@ -1,0 +1,126 @@
+import path from 'node:path'
+import { LineCounter, parseDocument } from 'yaml'
+import { z } from 'zod'
+import { describeIssues, type KnownKeys, Locator, type PathPart, type Problem } from './problems.ts'
+import { checkReferences } from './references.ts'
+import { type ConfigFile, configSchema, type TargetShape } from './schema.ts'
+
+/** No configuration is longer; checked before it is parsed. */
+export const MAX_CONFIG_BYTES = 4 * 1_048_576
+
+/** The whole configuration, complete and frozen: every default filled in, every path absolute. */
+export interface Config extends Readonly<Omit<ConfigFile, '$schema' | 'policies'>> {
+  /** Where it came from, for messages and for reading it again. */
+  readonly file: string
+  readonly policies: readonly PolicySource[]
+}
+
+export type PolicySource =
+  | { readonly kind: 'file'; readonly file: string }
+  | { readonly kind: 'inline'; readonly source: string; readonly content: unknown }
+
+export type Parsed = { readonly config: Config } | { readonly problems: readonly Problem[] }
+
+/**
+ * Parses the text of a configuration file.
+ *
+ * @param text - YAML 1.2 (JSON is fine too).
+ * @param file - Its path; relative paths in it are taken from this file's folder.
+ * @returns The configuration, or everything that is wrong with it.
+ */
+export function parseConfig(text: string, file: string, shapes: readonly TargetShape[]): Parsed {
+  const absolute = path.resolve(file)
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const locate = new Locator(file, document, lines)
+  if (Buffer.byteLength(text) > MAX_CONFIG_BYTES)
+    return { problems: [locate.at(0, `is over ${MAX_CONFIG_BYTES} bytes`)] }
+  if (document.errors.length > 0)
+    return { problems: document.errors.map((error) => locate.at(error.pos[0], firstSentence(error.message))) }
+  let content: unknown
+  try {
+    content = document.toJS({ maxAliasCount: 100 }) ?? {}
+  } catch (error) {
+    return { problems: [locate.at(0, error instanceof Error ? error.message : String(error))] }
+  }
+  const schema = configSchema(shapes)
+  const parsed = schema.safeParse(content, { reportInput: true })
+  if (!parsed.success) {
+    const found = describeIssues(parsed.error.issues, knownKeys(schema))
+    return { problems: found.map(({ path: where, message }) => locate.problem(where, message)) }
+  }
+  const dangling = checkReferences(parsed.data)
+  if (dangling.length > 0)
+    return { problems: dangling.map(({ path: where, message }) => locate.problem(where, message)) }
+  return { config: deepFreeze(resolvePaths(parsed.data, absolute)) }
+}
+
+function firstSentence(message: string): string {
+  return message.split('\n')[0] ?? message
+}
+
+/** Looks the keys of a mapping up in the published JSON Schema, which is the one place that has them all. */
+function knownKeys(schema: z.ZodType): KnownKeys {
+  return (where) => {
+    const root: unknown = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+    return [...keysAt(root, where)]
+  }
+}
+
+function keysAt(schema: unknown, where: readonly PathPart[]): Set<string> {
+  const keys = new Set<string>()
+  if (typeof schema !== 'object' || schema === null) return keys
+  const node = schema as Record<string, unknown>
+  for (const branch of ['anyOf', 'oneOf', 'allOf'] as const)
+    if (Array.isArray(node[branch])) for (const one of node[branch]) for (const key of keysAt(one, where)) keys.add(key)
+  const properties = node['properties'] as Record<string, unknown> | undefined
+  const [part, ...rest] = where
+  if (part === undefined) for (const key of Object.keys(properties ?? {})) keys.add(key)
+  else {
+    const next = typeof part === 'number' ? node['items'] : properties?.[part]
+    for (const key of keysAt(next, rest)) keys.add(key)
+  }
+  return keys
+}
+
+function resolvePaths(parsed: ConfigFile, file: string): Config {
+  const { $schema: _, policies, ...rest } = parsed
+  const folder = path.dirname(file)
+  const at = (relative: string) => path.resolve(folder, relative)
+  const reference = (text: string) => (text.startsWith('file:') ? `file:${at(text.slice('file:'.length))}` : text)
+  const tls = <T extends { tls?: { certFile: string; keyFile: string } | undefined }>(listener: T): T =>
+    listener.tls === undefined
+      ? listener
+      : { ...listener, tls: { certFile: at(listener.tls.certFile), keyFile: at(listener.tls.keyFile) } }
+  const dataFolder = at(rest.dataFolder)
+  return {
+    ...rest,
+    file,
+    dataFolder,
+    store: rest.store.kind === 'postgres' ? { ...rest.store, url: reference(rest.store.url) } : rest.store,
+    listeners: { postgres: tls(rest.listeners.postgres) },
+    api: tls(rest.api),
+    masking: rest.masking.key === undefined ? {} : { key: reference(rest.masking.key) },
+    recording: { ...rest.recording, folder: path.resolve(dataFolder, rest.recording.folder) },
+    targets: rest.targets.map((target) => ({
+      ...target,
+      credential: {
+        user: target.credential.user,
+        ...(target.credential.password === undefined ? {} : { password: reference(target.credential.password) }),
+      },
+    })),
+    policies: policies.map((source, index) =>
+      typeof source === 'string'
+        ? { kind: 'file', file: at(source) }
+        : { kind: 'inline', source: `${file} policies[${index}]`, content: source },
+    ),
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value) && !Buffer.isBuffer(value)) {
+    Object.freeze(value)
+    for (const child of Object.values(value)) deepFreeze(child)
+  }
+  return value
+}
