@@ -1,0 +1,5 @@
+export * from './flow.ts'
+export * from './limits.ts'
+export * from './outbox.ts'
+export * from './services.ts'
+export * from './session.ts'
