@@ -1,7 +1,11 @@
 import { z } from 'zod'
-import { limit, optionalLimit } from './words.ts'
+import { DEFAULT_SESSION_LIMITS } from '../../engine/limits.ts'
+import { limit } from './words.ts'
 
-/** Every bound on what a peer can grow. */
+const MAX_TIMER_MS = 2_147_483_647
+const session = DEFAULT_SESSION_LIMITS
+
+/** Every bound on what a peer can grow. The words are those of the engine's session limits. */
 export const limitsSchema = z
   .strictObject({
     maxConnections: limit('connections', 10_000, 'Client connections of one listener, authenticated or not.'),
@@ -10,39 +14,67 @@ export const limitsSchema = z
     maxUnauthenticatedBytes: limit('bytes', 65_536, 'Bytes that a client may send before it is authenticated.', {
       min: 1_024,
     }),
-    authenticationTimeoutMs: limit('milliseconds', 10_000, 'Time to authenticate in, TLS handshake included.', {
-      min: 100,
-    }),
+    authenticationTimeoutMs: limit(
+      'milliseconds',
+      session.authenticationTimeoutMs,
+      'From accepting a connection to the end of authentication, TLS handshake included.',
+      { min: 100, max: MAX_TIMER_MS },
+    ),
     maxSessionsPerPrincipal: limit('sessions', 100, 'Open sessions of one identity and actor.'),
-    maxMessageBytes: limit('bytes', 67_108_864, 'Longest single message of either side.', {
+    maxSessions: limit('sessions', 5_000, 'Open sessions of the whole gateway.'),
+    maxMessageBytes: limit('bytes', session.maxMessageBytes, 'One protocol message in either direction.', {
       min: 65_536,
       max: 1_073_741_823,
     }),
+    maxInboxBytes: limit('bytes', session.maxInboxBytes, 'Messages that wait behind a held operation.', {
+      min: 65_536,
+    }),
+    maxQueuedBytes: limit(
+      'bytes',
+      session.maxQueuedBytes,
+      'Unsent bytes towards a slow side before the other side is paused.',
+      {
+        min: 65_536,
+      },
+    ),
+    maxNames: limit('names', session.maxNames, 'Prepared statements, portals and cursors that a client keeps open.'),
     maxStatementBytes: limit('bytes', 1_048_576, 'Longest statement text that is judged.', {
       min: 1_024,
       max: 67_108_864,
     }),
-    maxStatementsPerQuery: limit('statements', 1_000, 'Statements in one query text.'),
-    maxStatementDepth: limit('levels', 200, 'Nesting of one statement.'),
-    maxPreparedStatements: limit('statements', 1_000, 'Prepared statements and portals kept for one session.'),
-    maxQueuedBytes: limit('bytes', 4_194_304, 'Bytes queued towards a slow peer before the other side is paused.', {
-      min: 65_536,
+    maxStatements: limit('statements', 1_000, 'Statements in one query text.'),
+    maxStatementDepth: limit('levels', 500, 'Nesting of one statement.', { max: 10_000 }),
+    statementCacheEntries: limit('statements', 2_000, 'Judged statements remembered, for all sessions together.'),
+    connectTimeoutMs: limit('milliseconds', session.connectTimeoutMs, 'Opening a target.', { max: MAX_TIMER_MS }),
+    evidenceTimeoutMs: limit(
+      'milliseconds',
+      session.evidenceTimeoutMs,
+      "Waiting for the planner's estimate and the reviewer's row count.",
+      { max: 60_000 },
+    ),
+    idleTimeoutMs: limit(
+      'milliseconds',
+      session.idleTimeoutMs,
+      'A session without a message from its client ends after this; 0 means never.',
+      { min: 0, max: MAX_TIMER_MS },
+    ),
+    maxSessionMs: limit(
+      'milliseconds',
+      session.maxSessionMs,
+      'A session ends after this whatever it does; 0 means never.',
+      {
+        min: 0,
+        max: MAX_TIMER_MS,
+      },
+    ),
+    catalogPollMs: limit('milliseconds', session.catalogPollMs, "Between two looks at a target's catalogue.", {
+      min: 100,
+      max: 3_600_000,
     }),
-    idleTimeoutMs: limit('milliseconds', 3_600_000, 'Time without a message after which a session ends.', {
-      min: 1_000,
-      max: 2_147_483_647,
-    }),
-    sessionTimeoutMs: limit('milliseconds', 43_200_000, 'Time after which a session ends in any case.', {
-      min: 1_000,
-      max: 2_147_483_647,
-    }),
-    statementCacheEntries: limit('statements', 2_000, 'Judged statements kept for all sessions.'),
-    maxReviewsPerPrincipal: limit('reviews', 20, 'Pending reviews of one identity and actor.'),
-    drainTimeoutMs: limit('milliseconds', 10_000, 'Time that running statements get when the gateway stops.', {
+    drainTimeoutMs: limit('milliseconds', 10_000, 'Time that running operations get when the gateway stops.', {
+      min: 0,
       max: 600_000,
     }),
-    maxResultRows: optionalLimit('rows', 'Rows that one operation may return; at the cap the operation is refused.'),
-    maxResultBytes: optionalLimit('bytes', 'Bytes that one operation may return; at the cap the operation is refused.'),
   })
   .prefault({})
   .describe('Bounds on what a peer can grow.')

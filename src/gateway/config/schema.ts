@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { DEFAULT_SESSION_LIMITS } from '../../engine/limits.ts'
 import { ACCESS_LEVELS } from '../../kernel/index.ts'
 import { limitsSchema } from './limits.ts'
 import { filePath, instant, labels, limit, name, port, secretReference } from './words.ts'
@@ -119,10 +120,20 @@ const recording = z
     syncIntervalMs: limit('milliseconds', 1_000, 'How far a `buffered` recording may lag behind on disk.', {
       max: 60_000,
     }),
-    maxRowsPerOperation: limit('rows', 1_000, 'Masked rows kept of one operation; the rest is counted and hashed.', {
-      min: 0,
-    }),
-    maxBytesPerOperation: limit('bytes', 1_048_576, 'Bytes of masked rows kept of one operation.', { min: 0 }),
+    maxRecordedRows: limit(
+      'rows',
+      DEFAULT_SESSION_LIMITS.maxRecordedRows,
+      'Masked rows kept of one operation; more are counted and hashed.',
+      { min: 0 },
+    ),
+    maxRecordedBytes: limit(
+      'bytes',
+      DEFAULT_SESSION_LIMITS.maxRecordedBytes,
+      'Bytes of masked rows kept of one operation.',
+      {
+        min: 0,
+      },
+    ),
   })
   .prefault({})
   .describe('What is kept of the sessions.')

@@ -10,11 +10,6 @@ export function limit(unit: string, fallback: number, text: string, bounds: { mi
     .describe(`${text} Unit: ${unit}. Default: ${fallback}.`)
 }
 
-/** Like `limit`, for what has no cap unless somebody sets one. */
-export function optionalLimit(unit: string, text: string) {
-  return z.int().min(1).optional().describe(`${text} Unit: ${unit}. Default: no cap.`)
-}
-
 export const NAME_PATTERN = /^[a-z0-9][a-z0-9_.-]{0,62}$/
 
 export const name = z
