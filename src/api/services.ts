@@ -1,0 +1,87 @@
+import type { Principal } from '../kernel/index.ts'
+import type {
+  AuditReport,
+  CheckpointView,
+  ExplainRequest,
+  ExplanationView,
+  Health,
+  NewToken,
+  PolicyStatus,
+  ReviewView,
+  SessionView,
+  TokenRequest,
+  TokenView,
+} from './schemas.ts'
+
+/** Who asks: proven by the token's secret. */
+export interface Caller {
+  readonly principal: Principal
+  readonly tokenId: string
+  readonly administrator: boolean
+}
+
+/** What a route does, as the authorisation function knows it. */
+export type ApiAction =
+  | 'self.read'
+  | 'review.read'
+  | 'review.answer'
+  | 'session.read'
+  | 'session.replay'
+  | 'session.end'
+  | 'token.create'
+  | 'token.read'
+  | 'token.revoke'
+  | 'policy.read'
+  | 'policy.explain'
+  | 'policy.reload'
+  | 'audit.read'
+
+export interface Page {
+  readonly cursor: string | undefined
+  readonly limit: number
+}
+
+/**
+ * What the API needs of the house. Every call that takes a caller answers only what this caller may see or do, by the
+ * same authorisation function as every other path, and throws `access.forbidden` or a `…not_found` otherwise.
+ */
+export interface ApiServices {
+  readonly name: string
+  readonly version: string
+  /** @throws GatewayError `auth.failed`, the same for an unknown token and a wrong secret. */
+  authenticate(tokenId: string, secret: string): Promise<Caller>
+  /** Called once for every route but the public ones, before its body is read. @throws GatewayError `access.forbidden` */
+  authorise(caller: Caller, action: ApiAction): void
+  health(): Promise<Health>
+  readonly reviews: {
+    list(caller: Caller, filter: { readonly all: boolean; readonly limit: number }): Promise<readonly ReviewView[]>
+    show(caller: Caller, id: string): Promise<ReviewView>
+    answer(caller: Caller, id: string, verdict: 'approve' | 'deny', reason: string): Promise<ReviewView>
+  }
+  readonly sessions: {
+    list(
+      caller: Caller,
+      filter: Page & { readonly open: boolean | undefined },
+    ): Promise<{ readonly items: readonly SessionView[]; readonly next: string | undefined }>
+    show(caller: Caller, id: string): Promise<SessionView>
+    end(caller: Caller, id: string, reason: string): Promise<void>
+    /** `text` for people; `json` is one event a line. Viewing is itself recorded in the audit log. */
+    replay(caller: Caller, id: string, format: 'text' | 'json'): Promise<AsyncIterable<string>>
+    /** The sealed file, byte by byte, for verification elsewhere. */
+    export(caller: Caller, id: string): Promise<AsyncIterable<Buffer>>
+  }
+  readonly tokens: {
+    create(caller: Caller, request: TokenRequest): Promise<NewToken>
+    list(caller: Caller): Promise<readonly TokenView[]>
+    revoke(caller: Caller, id: string): Promise<TokenView>
+  }
+  readonly policy: {
+    status(caller: Caller): Promise<PolicyStatus>
+    explain(caller: Caller, request: ExplainRequest): Promise<ExplanationView>
+    reload(caller: Caller): Promise<PolicyStatus>
+  }
+  readonly audit: {
+    checkpoint(caller: Caller): Promise<CheckpointView>
+    verify(caller: Caller): Promise<AuditReport>
+  }
+}
