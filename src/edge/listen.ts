@@ -1,0 +1,83 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createSecureContext } from 'node:tls'
+import { type ByteStream, GatewayError } from '../kernel/index.ts'
+import { OLDEST_TLS, type ServerTls, SocketStream } from './byte-stream.ts'
+import { serverEndPointOfPem } from './end-point.ts'
+
+export interface ListenLimits {
+  /** Further connections are dropped at once. */
+  readonly maxConnections: number
+  /** Idle time before the first TCP keep-alive probe. */
+  readonly keepAliveMs: number
+}
+
+export const DEFAULT_LISTEN_LIMITS: ListenLimits = { maxConnections: 10_000, keepAliveMs: 60_000 }
+
+export interface ListenOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  /** PEM texts; the certificate may be followed by its chain. Without them `startTls` is refused. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined
+  readonly limits?: Partial<ListenLimits>
+  readonly onStream: (stream: ByteStream) => void
+}
+
+export interface Listener {
+  readonly address: { readonly host: string; readonly port: number }
+  /** Connections now open, those on which TLS runs included. */
+  readonly connections: number
+  /** Stops accepting. Open streams live on; end them first or call `destroyStreams`. */
+  close(): Promise<void>
+  destroyStreams(): void
+}
+
+/**
+ * Accepts connections.
+ * @throws GatewayError `config.invalid` - the certificate, the key or the address cannot be used.
+ */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const limits = { ...DEFAULT_LISTEN_LIMITS, ...options.limits }
+  const serverTls = options.tls === undefined ? undefined : loadTls(options.tls)
+  const sockets = new Set<Socket>()
+  const server = createServer(
+    { noDelay: true, keepAlive: true, keepAliveInitialDelay: limits.keepAliveMs },
+    (socket) => {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+      options.onStream(new SocketStream(socket, { serverTls }))
+    },
+  )
+  server.maxConnections = limits.maxConnections
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(unusable('The address cannot be listened on', error)))
+    server.listen(options.port, options.host, resolve)
+  })
+  const { address, port } = server.address() as AddressInfo
+  return {
+    address: { host: address, port },
+    get connections() {
+      return sockets.size
+    },
+    async close() {
+      server.close()
+    },
+    destroyStreams() {
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+function loadTls(pem: { readonly cert: string; readonly key: string }): ServerTls {
+  try {
+    const context = createSecureContext({ cert: pem.cert, key: pem.key, minVersion: OLDEST_TLS })
+    return { context, serverEndPoint: serverEndPointOfPem(pem.cert) }
+  } catch (error) {
+    throw unusable("The listener's certificate or key cannot be used", error)
+  }
+}
+
+function unusable(message: string, error: unknown): GatewayError {
+  const reason = error instanceof Error ? error.message : String(error)
+  return new GatewayError('config.invalid', `${message}: ${reason}.`, { cause: error })
+}
