@@ -1,0 +1,6 @@
+export { type ColumnMatcher, columnMatcher } from './columns.ts'
+export { DETECTORS, expandDetectors } from './detect/catalogue.ts'
+export type { DetectorInfo } from './detect/detector.ts'
+export { Masker } from './masker.ts'
+export { MASK_STRENGTH, REDACTED } from './masks.ts'
+export { ContentScanner, type Hit, MAX_CELL_BYTES } from './scanner.ts'

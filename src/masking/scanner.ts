@@ -1,0 +1,199 @@
+import { GatewayError, type MaskInstruction, type MaskKind } from '../kernel/index.ts'
+import { expandDetectors, FINDERS, isSecret } from './detect/catalogue.ts'
+import type { Finder, View } from './detect/detector.ts'
+import { type Folded, fold } from './detect/fold.ts'
+import { type Hint, hintFor, NO_HINT } from './detect/hint.ts'
+import { TRAIT, traitsOf } from './detect/traits.ts'
+import { scanJsonText } from './json.ts'
+import { MASK_STRENGTH, type Masks, REDACTED } from './masks.ts'
+
+/** A larger cell is refused: nothing may pass unseen, and no text may outgrow the heap. */
+export const MAX_CELL_BYTES = 256 * 1024 * 1024
+/** Shorter credentials are redacted whole where `last4` was asked for. */
+const MIN_SECRET_LAST4_CHARACTERS = 20
+const UNSAFE = /[,(){}"'\\\s]/g
+const ASCII = /^[\x00-\x7f]*$/
+const TAG = /^~[a-z2-7]{6}/
+
+/** One kind of hit, counted. */
+export interface Hit {
+  readonly rule: string
+  readonly detector: string
+  count: number
+}
+
+interface Treatment {
+  readonly rule: string
+  readonly mask: MaskKind
+}
+
+interface Finding extends Treatment {
+  readonly start: number
+  readonly end: number
+  readonly detector: string
+}
+
+/** Finds sensitive values in text and replaces them. Synchronous, and linear in the text. */
+export class ContentScanner {
+  /** Hits per detector since the scanner was made; for metrics. */
+  readonly counts = new Map<string, number>()
+  readonly #masks: Masks
+  readonly #treatments: ReadonlyMap<string, Treatment>
+  readonly #wanted: ReadonlySet<string>
+  readonly #finders: readonly Finder[]
+  #hits = new Map<string, Hit>()
+
+  /** @throws GatewayError `policy.invalid` - a detector's name is unknown. */
+  constructor(masks: Masks, instructions: readonly MaskInstruction[]) {
+    this.#masks = masks
+    this.#treatments = treatmentsOf(instructions)
+    this.#wanted = new Set(this.#treatments.keys())
+    this.#finders = FINDERS.filter((finder) => finder.detectors.some(({ name }) => this.#wanted.has(name)))
+  }
+
+  /**
+   * Looks through one whole text value in any encoding that keeps ASCII as it is.
+   *
+   * @param name - The column or key it goes by, if known: some numbers are only told by their name.
+   * @returns new bytes, or undefined when nothing was found.
+   * @throws GatewayError `mask.failed` - the value is over `MAX_CELL_BYTES`.
+   */
+  scan(bytes: Buffer, name = ''): Buffer | undefined {
+    const hint = name === '' ? NO_HINT : hintFor(name)
+    if (bytes.length > MAX_CELL_BYTES)
+      throw new GatewayError('mask.failed', 'A value is too large to be looked through.')
+    const traits = traitsOf(bytes)
+    if ((traits & TRAIT.foreign) !== 0) {
+      const folded = fold(bytes)
+      if (folded !== undefined) return this.#search(bytes, folded, traitsOf(folded.bytes), hint)
+    }
+    return this.#search(bytes, undefined, traits, hint)
+  }
+
+  /**
+   * Looks through a JSON document's strings (unescaped), keys and numbers. The result is valid JSON again; a masked
+   * number becomes a string. What is not JSON is scanned as text.
+   */
+  scanJson(bytes: Buffer, name = ''): Buffer | undefined {
+    if (bytes.length > MAX_CELL_BYTES)
+      throw new GatewayError('mask.failed', 'A value is too large to be looked through.')
+    const result = scanJsonText(bytes, name, (text, key) => this.scan(text, key))
+    return result === 'malformed' ? this.scan(bytes, name) : result
+  }
+
+  /** Looks into PostgreSQL's `\x…` form of bytea. One hit withholds the whole: an empty bytea, `\x`. */
+  scanByteaHex(bytes: Buffer, name = ''): Buffer | undefined {
+    if (bytes.length < 2 || bytes[0] !== 0x5c || bytes[1] !== 0x78) return this.scan(bytes, name)
+    const content = Buffer.from(bytes.toString('latin1', 2), 'hex')
+    return this.scan(content, name) === undefined ? undefined : Buffer.from('\\x')
+  }
+
+  /** For error texts and statements. */
+  scanText(text: string, name = ''): string {
+    return this.scan(Buffer.from(text), name)?.toString() ?? text
+  }
+
+  /** What was masked since the last call; a caller that scans and takes without waiting in between gets only its own. */
+  takeHits(): readonly Hit[] {
+    if (this.#hits.size === 0) return []
+    const hits = [...this.#hits.values()]
+    this.#hits = new Map()
+    return hits
+  }
+
+  #search(bytes: Buffer, folded: Folded | undefined, traits: number, hint: Hint): Buffer | undefined {
+    let view: View | undefined
+    const findings: Finding[] = []
+    for (const finder of this.#finders) {
+      if (!finder.possible(traits, hint)) continue
+      view ??= { text: (folded?.bytes ?? bytes).toString('latin1'), hint }
+      finder.find(view, this.#wanted, (detector, start, end) => {
+        const treatment = this.#treatments.get(detector)
+        if (treatment !== undefined && end > start) findings.push({ start, end, detector, ...treatment })
+      })
+    }
+    if (findings.length === 0 || view === undefined) return undefined
+    return this.#replace(bytes, folded, view, merge(findings))
+  }
+
+  #replace(bytes: Buffer, folded: Folded | undefined, view: View, findings: readonly Finding[]): Buffer | undefined {
+    const pieces: Buffer[] = []
+    let kept = 0
+    for (const finding of findings) {
+      const start = folded === undefined ? finding.start : folded.origin[finding.start]!
+      const end = folded === undefined ? finding.end : folded.origin[finding.end]!
+      const slice = view.text.slice(finding.start, finding.end)
+      const value = ASCII.test(slice) ? slice : bytes.toString('utf8', start, end)
+      if (this.#isOwnToken(value, view.text.slice(finding.end, finding.end + 7))) continue
+      pieces.push(bytes.subarray(kept, start), Buffer.from(this.#replacement(finding, value, view.hint)))
+      kept = end
+      this.#count(finding)
+    }
+    if (pieces.length === 0) return undefined
+    pieces.push(bytes.subarray(kept))
+    return Buffer.concat(pieces)
+  }
+
+  #replacement({ mask, detector }: Finding, value: string, hint: Hint): string {
+    if (isSecret(detector) && !(mask === 'hash' || mask === 'token')) {
+      return mask === 'last4' && value.length >= MIN_SECRET_LAST4_CHARACTERS
+        ? this.#safely('last4', value, hint)
+        : REDACTED
+    }
+    const text = this.#safely(mask, value, hint)
+    return mask === 'token' && this.#stillFound(text) ? `${text}${this.#masks.tag(text)}` : text
+  }
+
+  #safely(mask: MaskKind, value: string, hint: Hint): string {
+    return (this.#masks.apply(mask, value, hint.words) ?? REDACTED).replace(UNSAFE, '_')
+  }
+
+  #stillFound(text: string): boolean {
+    const traits = traitsOf(Buffer.from(text))
+    let found = false
+    for (const finder of this.#finders)
+      if (finder.possible(traits, NO_HINT)) finder.find({ text, hint: NO_HINT }, this.#wanted, () => (found = true))
+    return found
+  }
+
+  #isOwnToken(value: string, after: string): boolean {
+    return TAG.test(after) && this.#masks.tag(value) === after
+  }
+
+  #count({ rule, detector }: Finding): void {
+    this.counts.set(detector, (this.counts.get(detector) ?? 0) + 1)
+    const key = `${rule}\0${detector}`
+    const hit = this.#hits.get(key)
+    if (hit === undefined) this.#hits.set(key, { rule, detector, count: 1 })
+    else hit.count++
+  }
+}
+
+/** Per detector the strongest mask that any instruction asks for. */
+function treatmentsOf(instructions: readonly MaskInstruction[]): ReadonlyMap<string, Treatment> {
+  const treatments = new Map<string, Treatment>()
+  for (const { rule, mask, detect } of instructions) {
+    for (const detector of expandDetectors(detect)) {
+      const known = treatments.get(detector)
+      if (known === undefined || MASK_STRENGTH[mask] > MASK_STRENGTH[known.mask])
+        treatments.set(detector, { rule, mask })
+    }
+  }
+  return treatments
+}
+
+/** Overlapping findings become one over all their characters, with the strongest mask; a part of another adds nothing. */
+function merge(findings: Finding[]): readonly Finding[] {
+  findings.sort((a, b) => a.start - b.start || b.end - a.end)
+  const merged: Finding[] = []
+  for (const finding of findings) {
+    const last = merged.at(-1)
+    if (last === undefined || finding.start >= last.end) {
+      merged.push(finding)
+      continue
+    }
+    const stronger = MASK_STRENGTH[finding.mask] > MASK_STRENGTH[last.mask] ? finding : last
+    merged[merged.length - 1] = { ...stronger, start: last.start, end: Math.max(last.end, finding.end) }
+  }
+  return merged
+}
