@@ -1,0 +1,5 @@
+export * from './authorise.ts'
+export * from './failure-limiter.ts'
+export * from './grants.ts'
+export * from './ids.ts'
+export * from './tokens.ts'
