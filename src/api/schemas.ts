@@ -133,15 +133,20 @@ export const explanationView = z
       z.object({
         text: z.string(),
         facts: z.record(z.string(), z.unknown()),
+        level: z.object({ needed: z.string(), covers: z.boolean(), reason: z.string() }),
         rules: z.array(
           z.object({
             rule: z.string(),
-            matched: z.boolean(),
+            source: z.string(),
             effect: z.string(),
-            why: z.string(),
+            mode: z.string(),
+            outcome: z.string(),
+            part: z.string().optional().describe('The part of the rule that decided against it.'),
+            words: z.string(),
           }),
         ),
-        decision: z.object({ kind: z.string(), rule: z.string(), reason: z.string(), masks: z.array(z.string()) }),
+        decision: z.object({ kind: z.string() }).loose(),
+        words: z.string().describe('All of it, for people.'),
       }),
     ),
   })

@@ -9,7 +9,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import { type Clock, GatewayError, type Logger } from '../kernel/index.ts'
-import { bearerOf } from './bearer.ts'
+import { type ApiServer, guard } from './guard.ts'
 import { InvalidRequest, problemDocument } from './problem.ts'
 import { registerAudit } from './routes/audit.ts'
 import { registerGeneral } from './routes/general.ts'
@@ -18,18 +18,7 @@ import { registerPolicy } from './routes/policy.ts'
 import { registerReviews } from './routes/reviews.ts'
 import { registerSessions } from './routes/sessions.ts'
 import { registerTokens } from './routes/tokens.ts'
-import type { ApiAction, ApiServices, Caller } from './services.ts'
-import { FailureThrottle } from './throttle.ts'
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Who may call the route; a route without it does not start. */
-    access?: 'public' | ApiAction
-  }
-  interface FastifyRequest {
-    caller: Caller | undefined
-  }
-}
+import type { ApiServices } from './services.ts'
 
 export interface ApiOptions {
   readonly services: ApiServices
@@ -38,12 +27,6 @@ export interface ApiOptions {
   readonly maxBodyBytes: number
   readonly maxFailedLoginsPerMinute: number
   readonly tls?: { readonly cert: string; readonly key: string } | undefined
-}
-
-export type ApiServer = ReturnType<typeof typed>
-
-function typed(instance: FastifyInstance) {
-  return instance.withTypeProvider<ZodTypeProvider>()
 }
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -67,7 +50,7 @@ export async function createApi(options: ApiOptions): Promise<ApiServer> {
     forceCloseConnections: true,
     ...(tls === undefined ? {} : { https: { cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' as const } }),
   }) as unknown as FastifyInstance
-  const server = typed(bare)
+  const server: ApiServer = bare.withTypeProvider<ZodTypeProvider>()
   server.setValidatorCompiler(validatorCompiler)
   server.setSerializerCompiler(serializerCompiler)
   await server.register(swagger, {
@@ -113,31 +96,6 @@ export async function createApi(options: ApiOptions): Promise<ApiServer> {
   ])
     register(server, services)
   return server
-}
-
-/** Authenticates and authorises before the body is read. */
-function guard({ services, clock, maxFailedLoginsPerMinute }: ApiOptions) {
-  const throttle = new FailureThrottle(clock, maxFailedLoginsPerMinute)
-  return async (request: FastifyRequest): Promise<void> => {
-    const { access } = request.routeOptions.config
-    if (access === 'public' || request.is404) return
-    if (access === undefined) throw new GatewayError('access.forbidden', 'This route does not say who may call it.')
-    throttle.check(request.ip)
-    try {
-      const { tokenId, secret } = bearerOf(request.headers.authorization)
-      request.caller = await services.authenticate(tokenId, secret)
-    } catch (error) {
-      if (error instanceof GatewayError && error.code === 'auth.failed') throttle.failed(request.ip)
-      throw error
-    }
-    services.authorise(request.caller, access)
-  }
-}
-
-/** The caller that the guard has proven. */
-export function callerOf(request: FastifyRequest): Caller {
-  if (request.caller === undefined) throw new GatewayError('auth.failed', 'The request is not authenticated.')
-  return request.caller
 }
 
 function pathOf(request: FastifyRequest): string {

@@ -1,3 +1,4 @@
+import type { AuthorisationContext } from '../identity/index.ts'
 import type { Principal } from '../kernel/index.ts'
 import type {
   AuditReport,
@@ -20,22 +21,6 @@ export interface Caller {
   readonly administrator: boolean
 }
 
-/** What a route does, as the authorisation function knows it. */
-export type ApiAction =
-  | 'self.read'
-  | 'review.read'
-  | 'review.answer'
-  | 'session.read'
-  | 'session.replay'
-  | 'session.end'
-  | 'token.create'
-  | 'token.read'
-  | 'token.revoke'
-  | 'policy.read'
-  | 'policy.explain'
-  | 'policy.reload'
-  | 'audit.read'
-
 export interface Page {
   readonly cursor: string | undefined
   readonly limit: number
@@ -43,15 +28,15 @@ export interface Page {
 
 /**
  * What the API needs of the house. Every call that takes a caller answers only what this caller may see or do, by the
- * same authorisation function as every other path, and throws `access.forbidden` or a `…not_found` otherwise.
+ * same authorisation function that the guard has asked about the action as such, and throws `access.forbidden` or a `…not_found` otherwise.
  */
 export interface ApiServices {
   readonly name: string
   readonly version: string
   /** @throws GatewayError `auth.failed`, the same for an unknown token and a wrong secret. */
   authenticate(tokenId: string, secret: string): Promise<Caller>
-  /** Called once for every route but the public ones, before its body is read. @throws GatewayError `access.forbidden` */
-  authorise(caller: Caller, action: ApiAction): void
+  /** What the one authorisation function needs to know now. */
+  authorisation(): AuthorisationContext
   health(): Promise<Health>
   readonly reviews: {
     list(caller: Caller, filter: { readonly all: boolean; readonly limit: number }): Promise<readonly ReviewView[]>

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { principalLabel } from '../../kernel/index.ts'
+import { type ApiServer, callerOf } from '../guard.ts'
 import { healthView, whoamiView } from '../schemas.ts'
-import { type ApiServer, callerOf } from '../server.ts'
 import type { ApiServices, Caller } from '../services.ts'
 import { answers, secured } from './answers.ts'
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import type { ApiServer } from '../guard.ts'
 import { id } from '../schemas.ts'
-import type { ApiServer } from '../server.ts'
 import type { ApiServices } from '../services.ts'
 
 /** The links in notices lead here. The pages know nothing of what they are about, so they need no token. */

@@ -1,5 +1,5 @@
+import { type ApiServer, callerOf } from '../guard.ts'
 import { explainRequest, explanationView, policyStatusView } from '../schemas.ts'
-import { type ApiServer, callerOf } from '../server.ts'
 import type { ApiServices } from '../services.ts'
 import { answers, secured } from './answers.ts'
 

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
+import { type ApiServer, callerOf } from '../guard.ts'
 import { id, pageQuery, sessionView } from '../schemas.ts'
-import { type ApiServer, callerOf } from '../server.ts'
 import type { ApiServices } from '../services.ts'
 import { answers, secured } from './answers.ts'
 
@@ -87,7 +87,7 @@ function registerStreams(server: ApiServer, services: ApiServices): void {
   server.get(
     '/api/v1/sessions/:id/export',
     {
-      config: { access: 'session.replay' },
+      config: { access: 'session.export' },
       schema: {
         summary: 'The recording itself, for verification elsewhere',
         tags,

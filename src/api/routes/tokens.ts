@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { type ApiServer, callerOf } from '../guard.ts'
 import { id, newTokenView, tokenRequest, tokenView } from '../schemas.ts'
-import { type ApiServer, callerOf } from '../server.ts'
 import type { ApiServices } from '../services.ts'
 import { answers, secured } from './answers.ts'
 

@@ -1,0 +1,95 @@
+import { createConnection } from 'node:net'
+import pg from 'pg'
+import { GatewayError } from '../../../kernel/index.ts'
+import type { Profile } from '../../profiles.ts'
+import type { ShownResult } from './result.ts'
+
+const CANCEL_REQUEST = 80_877_102
+const CONNECT_TIMEOUT_MS = 15_000
+
+/** What the driver knows and does not type. */
+interface Backend {
+  readonly processID: number | null
+  readonly secretKey: number | null
+}
+
+/** A client of the gateway's PostgreSQL listener; values stay the text that the wire carries. */
+export class SqlConnection {
+  readonly #client: pg.Client
+  readonly #profile: Profile
+  #lost: Error | undefined
+
+  constructor(profile: Profile, target: string, notice: (lines: pg.DatabaseError) => void) {
+    this.#profile = profile
+    this.#client = new pg.Client({
+      host: profile.postgres.host,
+      port: profile.postgres.port,
+      user: profile.tokenId,
+      password: profile.secret,
+      database: target,
+      application_name: 'sallyport sql',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      ssl: profile.postgres.tls === true ? { rejectUnauthorized: true } : false,
+      types: { getTypeParser: () => (text: string) => text },
+    })
+    this.#client.on('notice', (message) => notice(message as unknown as pg.DatabaseError))
+    this.#client.on('error', (error) => {
+      this.#lost = error
+    })
+  }
+
+  async open(): Promise<void> {
+    try {
+      await this.#client.connect()
+    } catch (error) {
+      throw connectFailure(error, this.#profile)
+    }
+  }
+
+  /** Set once the gateway has closed the connection. */
+  get lost(): Error | undefined {
+    return this.#lost
+  }
+
+  async query(text: string): Promise<ShownResult> {
+    const result = await this.#client.query<(string | null)[]>({ text, rowMode: 'array' })
+    const last = Array.isArray(result) ? (result.at(-1) as typeof result) : result
+    const count = last.rowCount === null ? '' : ` ${last.rowCount}`
+    return {
+      columns: last.fields.map((field) => ({ name: field.name, typeOid: field.dataTypeID })),
+      rows: last.rows,
+      tag: `${last.command}${last.command === 'INSERT' ? ' 0' : ''}${count}`,
+    }
+  }
+
+  /** Asks the gateway to cancel what runs, on a connection of its own as the protocol wants it. */
+  cancel(): void {
+    const { processID, secretKey } = this.#client as unknown as Backend
+    if (processID === null || secretKey === null) return
+    const request = Buffer.alloc(16)
+    request.writeInt32BE(16, 0)
+    request.writeInt32BE(CANCEL_REQUEST, 4)
+    request.writeInt32BE(processID, 8)
+    request.writeInt32BE(secretKey, 12)
+    const { host, port } = this.#profile.postgres
+    const socket = createConnection({ host, port }, () => socket.end(request))
+    socket.on('error', () => socket.destroy())
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => undefined)
+  }
+}
+
+function connectFailure(error: unknown, profile: Profile): GatewayError {
+  if (error instanceof pg.DatabaseError) {
+    const code = error.code === '28P01' ? 'auth.failed' : error.code === '42501' ? 'access.no_grant' : 'cli.unreachable'
+    return new GatewayError(code, error.message, error.hint === undefined ? {} : { hint: error.hint })
+  }
+  const { host, port } = profile.postgres
+  return new GatewayError('cli.unreachable', `The gateway does not answer at ${host}:${port}.`, {
+    hint: 'Is it running? Choose another profile with --profile.',
+    cause: error,
+    detail: error instanceof Error ? error.message : String(error),
+  })
+}

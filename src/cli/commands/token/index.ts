@@ -1,0 +1,108 @@
+import path from 'node:path'
+import { z } from 'zod'
+import { type NewToken, newTokenView, type TokenRequest, tokenView } from '../../../api/schemas.ts'
+import type { ActorKind } from '../../../kernel/index.ts'
+import type { Context, Register } from '../../context.ts'
+import { durationOf } from '../../duration.ts'
+import { shortTime } from '../../output.ts'
+import { saveProfile } from '../../profiles.ts'
+
+interface CreateOptions {
+  readonly user: string
+  readonly agent?: string
+  readonly service?: string
+  readonly expires?: string
+  readonly save?: string
+  readonly config?: string
+}
+
+export const registerToken: Register = (parent, { run }) => {
+  const token = parent.command('token').alias('tokens').description('make, list and revoke tokens')
+  token
+    .command('create')
+    .description('make a token; its secret is shown this once')
+    .requiredOption('--user <subject>', 'whom it is for')
+    .option('--agent <name>', 'the AI agent that will act with it, such as claude-code')
+    .option('--service <name>', 'the program that will act with it')
+    .option('--expires <time>', 'such as 8h or 30d (default: 30d)')
+    .option('--save <profile>', 'keep it as a profile instead of printing the secret')
+    .option('-c, --config <file>', "offline: write to this configuration's store; for the first administrator")
+    .action(run((context, options: CreateOptions) => create(context, options)))
+  token
+    .command('list')
+    .description('your tokens; all of them for administrators')
+    .action(run((context) => list(context)))
+  token
+    .command('revoke <id>')
+    .description('end a token and its live sessions')
+    .action(run((context, id: string) => revoke(context, id)))
+}
+
+async function create(context: Context, options: CreateOptions): Promise<undefined> {
+  const { output, terminal, toolbox } = context
+  const request: TokenRequest = {
+    user: options.user,
+    ...actorOf(options),
+    ...(options.expires === undefined ? {} : { expiresInMs: durationOf(options.expires, '--expires') }),
+  }
+  let made: NewToken
+  let address: { api: string; postgres: { host: string; port: number } }
+  if (options.config === undefined) {
+    const profile = await context.profile()
+    made = await (await context.client()).post('/api/v1/tokens', request, newTokenView)
+    address = { api: profile.api, postgres: profile.postgres }
+  } else {
+    const offline = await toolbox.createToken(path.resolve(terminal.cwd, options.config), request)
+    made = { token: offline.token, secret: offline.secret }
+    address = offline.profile
+  }
+  if (options.save !== undefined) {
+    const file = await saveProfile(context.dataFolder, options.save, {
+      ...address,
+      tokenId: made.token.id,
+      secret: made.secret,
+    })
+    output.answer({ token: made.token, profile: options.save, file }, () =>
+      output.line(`Token ${made.token.id} for ${made.token.principal} is kept in the profile \`${options.save}\`.`),
+    )
+    return
+  }
+  output.answer(made, () => {
+    output.fields([
+      ['token', `${made.token.id}:${made.secret}`],
+      ['for', made.token.principal],
+      ['expires', made.token.expiresAt === null ? 'never' : `${shortTime(made.token.expiresAt)} UTC`],
+    ])
+    output.line('\nThe part after the colon is shown this once and kept nowhere.')
+  })
+}
+
+function actorOf(options: CreateOptions): { actor?: { kind: ActorKind; name: string } } {
+  if (options.agent !== undefined) return { actor: { kind: 'agent', name: options.agent } }
+  if (options.service !== undefined) return { actor: { kind: 'service', name: options.service } }
+  return {}
+}
+
+async function list(context: Context): Promise<undefined> {
+  const { output } = context
+  const page = await (await context.client()).get('/api/v1/tokens', z.object({ items: z.array(tokenView) }))
+  output.answer(page, () =>
+    output.table(
+      ['ID', 'FOR', 'CREATED (UTC)', 'EXPIRES', 'STATE'],
+      page.items.map((one) => [
+        one.id,
+        one.principal,
+        shortTime(one.createdAt),
+        one.expiresAt === null ? 'never' : shortTime(one.expiresAt),
+        one.revokedAt === null ? 'in force' : `revoked ${shortTime(one.revokedAt)}`,
+      ]),
+      'There are no tokens that you may see.',
+    ),
+  )
+}
+
+async function revoke(context: Context, id: string): Promise<undefined> {
+  const { output } = context
+  const token = await (await context.client()).post(`/api/v1/tokens/${encodeURIComponent(id)}/revoke`, {}, tokenView)
+  output.answer(token, () => output.line(`Token ${token.id} of ${token.principal} is revoked; its sessions end now.`))
+}
