@@ -1,0 +1,8 @@
+export { type Compiled, type CompileOptions, compilePolicies } from './compile.ts'
+export { canonicalJson, policyDigest } from './digest.ts'
+export type { Explanation, RuleExplanation } from './explain.ts'
+export { OPERATION_ALIASES } from './operations.ts'
+export { formatProblem, type PolicyDocument, type Problem } from './problems.ts'
+export { policyJsonSchema } from './schema.ts'
+export { type DecisionInput, type Needs, PolicySnapshot, type RuleSummary } from './snapshot.ts'
+export { parsePolicyYaml } from './yaml.ts'
