@@ -157,8 +157,7 @@ export class QueryClient {
         break
       case BACKEND.readyForQuery:
         this.#open = undefined
-        if (question.failure === undefined) question.resolve(question)
-        else question.reject(question.failure)
+        settle(question)
         break
     }
   }
@@ -175,12 +174,18 @@ export class QueryClient {
     this.#lost ??= new GatewayError('target.lost', message, detail === undefined ? {} : { detail })
     const question = this.#open
     this.#open = undefined
-    question?.reject(this.#lost)
+    question?.reject(question.failure ?? this.#lost)
   }
 }
 
+function settle({ failure, resolve, reject, fields, rows, tag }: Question): void {
+  if (failure === undefined) resolve({ fields, rows, tag })
+  else reject(failure)
+}
+
 function refused(fields: ReadonlyMap<string, string>): GatewayError {
-  const sqlstate = fields.get('C') ?? ''
+  const given = fields.get('C') ?? ''
+  const sqlstate = /^[0-9A-Z]{5}$/.test(given) ? given : 'unknown'
   return new GatewayError('target.protocol', `The target refused a question of the gateway (SQLSTATE ${sqlstate}).`, {
     detail: fields.get('M') ?? '',
   })

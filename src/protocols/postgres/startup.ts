@@ -128,8 +128,9 @@ class Greeting {
       this.#stream.write([ANSWER_NO])
       return
     }
-    // A GSSENCRequest makes sense only as the other choice (CVE-2021-23214 for what follows).
+    // GSSAPI makes sense only as the other choice.
     this.#gssAsked = true
+    // What came along would be read as if it had come through TLS (CVE-2021-23214).
     if (this.#reader.release().length > 0) {
       throw new GatewayError('pg.buffered_before_tls', 'Bytes arrived before the TLS handshake.')
     }
