@@ -163,8 +163,8 @@ export class Journal {
     }
     const whole = count <= room.rows && cells.length <= room.bytes
     const fit = whole ? { rows: count, bytes: cells.length } : fitRows(cells, rowHeaderBytes, room)
-    this.#rows += count
     if (fit.rows > 0) {
+      this.#rows += fit.rows
       kept.rows += fit.rows
       kept.bytes += fit.bytes
       const part = { at: this.#options.clock.now(), operation, count: fit.rows, rowHeaderBytes }
@@ -189,6 +189,7 @@ export class Journal {
 
   /** Says that rows were released which the recording does not hold. */
   omitRows(operation: number, count: number, bytes: Buffer, reason: OmissionReason): void {
+    this.#rows += count
     this.append({ type: 'rows_omitted', ...this.#omission(operation, bytes, reason), count })
   }
 

@@ -1,0 +1,6 @@
+export { folderReader } from './files.ts'
+export * from './free-space.ts'
+export { loadRecordingKeys, loadVerifier, loadWrappingKey } from './keys.ts'
+export * from './reading.ts'
+export * from './recordings.ts'
+export type { RecoveryOutcome } from './recovery.ts'
