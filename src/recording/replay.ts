@@ -19,7 +19,6 @@ const MAX_OPEN_RESULTS = 64
 interface OpenResult {
   columns: readonly RecordedColumn[]
   readonly rows: Row[]
-  shown: number
   released: number
   omitted: number
   copied: number
@@ -31,7 +30,10 @@ export async function* renderReplay(
   options: ReplayOptions = {},
 ): AsyncGenerator<string, void, void> {
   const replay = new Replay(options.rows ?? DEFAULT_ROWS)
-  for await (const event of events) yield* replay.lines(event)
+  for await (const event of events) {
+    yield* replay.lines(event)
+    yield* replay.overdue()
+  }
   yield* replay.rest()
 }
 
@@ -118,6 +120,12 @@ class Replay {
     }
   }
 
+  /** Too many unfinished results: the oldest is shown as it is. */
+  *overdue(): Generator<string, void, void> {
+    const oldest = this.#open.keys().next().value
+    if (this.#open.size > MAX_OPEN_RESULTS && oldest !== undefined) yield* this.#table(oldest)
+  }
+
   /** Results that never finished. */
   *rest(): Generator<string, void, void> {
     for (const operation of [...this.#open.keys()]) yield* this.#table(operation)
@@ -126,15 +134,13 @@ class Replay {
   #result(operation: number): OpenResult {
     const known = this.#open.get(operation)
     if (known !== undefined) return known
-    const result: OpenResult = { columns: [], rows: [], shown: 0, released: 0, omitted: 0, copied: 0 }
+    const result: OpenResult = { columns: [], rows: [], released: 0, omitted: 0, copied: 0 }
     this.#open.set(operation, result)
     return result
   }
 
   *#columns(operation: number, columns: readonly RecordedColumn[]): Generator<string, void, void> {
     if (this.#open.has(operation)) yield* this.#table(operation)
-    const oldest = this.#open.keys().next().value
-    if (this.#open.size >= MAX_OPEN_RESULTS && oldest !== undefined) yield* this.#table(oldest)
     this.#result(operation).columns = columns
   }
 
