@@ -13,7 +13,10 @@ export const MAX_CELL_BYTES = 256 * 1024 * 1024
 const MIN_SECRET_LAST4_CHARACTERS = 20
 const UNSAFE = /[,(){}"'\\\s]/g
 const ASCII = /^[\x00-\x7f]*$/
-const TAG = /^~[a-z2-7]{6}/
+const TAG = /^~[a-z2-7]{6}$/
+const TAG_CHARACTERS = 7
+/** How far around a token its surroundings may decide whether it looks real. */
+const NEAR_CHARACTERS = 128
 
 /** One kind of hit, counted. */
 export interface Hit {
@@ -124,8 +127,8 @@ export class ContentScanner {
       const end = folded === undefined ? finding.end : folded.origin[finding.end]!
       const slice = view.text.slice(finding.start, finding.end)
       const value = ASCII.test(slice) ? slice : bytes.toString('utf8', start, end)
-      if (this.#isOwnToken(value, view.text.slice(finding.end, finding.end + 7))) continue
-      pieces.push(bytes.subarray(kept, start), Buffer.from(this.#replacement(finding, value, view.hint)))
+      if (this.#isOwnToken(value, view.text.slice(finding.end, finding.end + TAG_CHARACTERS))) continue
+      pieces.push(bytes.subarray(kept, start), Buffer.from(this.#replacement(finding, value, view)))
       kept = end
       this.#count(finding)
     }
@@ -134,30 +137,42 @@ export class ContentScanner {
     return Buffer.concat(pieces)
   }
 
-  #replacement({ mask, detector }: Finding, value: string, hint: Hint): string {
-    if (isSecret(detector) && !(mask === 'hash' || mask === 'token')) {
+  #replacement(finding: Finding, value: string, view: View): string {
+    const { mask, detector } = finding
+    if (isSecret(detector) && mask !== 'hash' && mask !== 'token') {
       return mask === 'last4' && value.length >= MIN_SECRET_LAST4_CHARACTERS
-        ? this.#safely('last4', value, hint)
+        ? this.#safely('last4', value, view.hint)
         : REDACTED
     }
-    const text = this.#safely(mask, value, hint)
-    return mask === 'token' && this.#stillFound(text) ? `${text}${this.#masks.tag(text)}` : text
+    const text = this.#safely(mask, value, view.hint)
+    return mask === 'token' && this.#stillFound(text, finding, view) ? `${text}${this.#masks.tag(text)}` : text
   }
 
   #safely(mask: MaskKind, value: string, hint: Hint): string {
     return (this.#masks.apply(mask, value, hint.words) ?? REDACTED).replace(UNSAFE, '_')
   }
 
-  #stillFound(text: string): boolean {
+  /** Whether a token would be taken for a real value where it stands. */
+  #stillFound(token: string, { start, end }: Finding, view: View): boolean {
+    const before = view.text.slice(Math.max(0, start - NEAR_CHARACTERS), start)
+    const text = `${before}${token}${view.text.slice(end, end + NEAR_CHARACTERS)}`
+    const hint = start <= NEAR_CHARACTERS ? view.hint : NO_HINT
     const traits = traitsOf(Buffer.from(text))
     let found = false
-    for (const finder of this.#finders)
-      if (finder.possible(traits, NO_HINT)) finder.find({ text, hint: NO_HINT }, this.#wanted, () => (found = true))
+    for (const finder of this.#finders) {
+      if (!finder.possible(traits, hint)) continue
+      finder.find({ text, hint }, this.#wanted, (_detector, from, to) => {
+        found ||= from < before.length + token.length && to > before.length
+      })
+    }
     return found
   }
 
+  /** The tag stands after what was found, or was taken for a part of it. */
   #isOwnToken(value: string, after: string): boolean {
-    return TAG.test(after) && this.#masks.tag(value) === after
+    if (TAG.test(after)) return this.#masks.tag(value) === after
+    const inner = value.slice(-TAG_CHARACTERS)
+    return TAG.test(inner) && this.#masks.tag(value.slice(0, -TAG_CHARACTERS)) === inner
   }
 
   #count({ rule, detector }: Finding): void {

@@ -3,6 +3,8 @@ import { TRAIT } from './traits.ts'
 
 const MAX_LOCAL_CHARACTERS = 64
 const MAX_DOMAIN_CHARACTERS = 253
+const MAX_USER_CHARACTERS = 96
+const NOT_USER = /[\s/?#@"'<>]/
 const LOCAL_EXTRA = new Set([...'._%+-!#$&^~'].map((character) => character.charCodeAt(0)))
 /** What ends `logo@2x.png`, which is no address. */
 const FILE_ENDINGS = new Set(
@@ -24,11 +26,13 @@ export const emailFinder: Finder = {
   find,
 }
 
-function find({ text }: View, _wanted: ReadonlySet<string>, report: Report): void {
+function find({ text }: View, wanted: ReadonlySet<string>, report: Report): void {
+  const connections = wanted.has('connection_string')
   for (let at = text.indexOf('@'); at >= 0; at = text.indexOf('@', at + 1)) {
     const start = localStart(text, at)
     const end = domainEnd(text, at + 1)
-    if (start < at && end > at + 1 && !isGitAddress(text, start, at, end)) report('email', start, end)
+    if (start === at || end === at + 1 || isGitAddress(text, start, at, end)) continue
+    if (!connections || !isUserInfo(text, start)) report('email', start, end)
   }
 }
 
@@ -68,4 +72,12 @@ function isDomain(code: number): boolean {
 /** `git@github.com:org/repository` names a repository. */
 function isGitAddress(text: string, start: number, at: number, end: number): boolean {
   return text.slice(start, at) === 'git' && text.charCodeAt(end) === 58
+}
+
+/** In `scheme://user:password@host` the password is the connection detector's, and the host no part of an address. */
+function isUserInfo(text: string, start: number): boolean {
+  if (text.charCodeAt(start - 1) !== 58) return false
+  const before = text.slice(Math.max(0, start - MAX_USER_CHARACTERS), start - 1)
+  const scheme = before.lastIndexOf('://')
+  return scheme >= 0 && !NOT_USER.test(before.slice(scheme + 3))
 }
