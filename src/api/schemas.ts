@@ -162,11 +162,21 @@ export const checkpointView = z
 export const auditReportView = z
   .object({
     ok: z.boolean(),
-    entries: z.int().describe('Leaves of the audit log.'),
-    recordings: z.int(),
-    problems: z.array(z.object({ where: z.string(), message: z.string() })),
+    checkpoint: z.object({ origin: z.string(), size: z.int(), root: z.string() }).nullable(),
+    sessions: z.object({ sealed: z.int(), interrupted: z.int(), open: z.int() }),
+    problems: z.array(
+      z.object({
+        session: z.string().optional(),
+        path: z.string().optional(),
+        offset: z.int().optional(),
+        message: z.string(),
+      }),
+    ),
+    notes: z.array(z.string()).describe('Not wrong, but worth knowing.'),
   })
   .meta({ id: 'AuditReport' })
+
+export const EXPORT_FORMATS = ['recording', 'jsonl', 'ocsf'] as const
 
 export const pageQuery = z.strictObject({
   cursor: z.string().max(200).optional().describe('From the answer before.'),
@@ -185,4 +195,5 @@ export type PolicyStatus = z.output<typeof policyStatusView>
 export type ExplainRequest = z.output<typeof explainRequest>
 export type ExplanationView = z.output<typeof explanationView>
 export type CheckpointView = z.output<typeof checkpointView>
-export type AuditReport = z.output<typeof auditReportView>
+export type AuditReportView = z.output<typeof auditReportView>
+export type ExportFormat = (typeof EXPORT_FORMATS)[number]

@@ -1,10 +1,11 @@
 import type { AuthorisationContext } from '../identity/index.ts'
 import type { Principal } from '../kernel/index.ts'
 import type {
-  AuditReport,
+  AuditReportView,
   CheckpointView,
   ExplainRequest,
   ExplanationView,
+  ExportFormat,
   Health,
   NewToken,
   PolicyStatus,
@@ -52,8 +53,8 @@ export interface ApiServices {
     end(caller: Caller, id: string, reason: string): Promise<void>
     /** `text` for people; `json` is one event a line. Viewing is itself recorded in the audit log. */
     replay(caller: Caller, id: string, format: 'text' | 'json'): Promise<AsyncIterable<string>>
-    /** The sealed file, byte by byte, for verification elsewhere. */
-    export(caller: Caller, id: string): Promise<AsyncIterable<Buffer>>
+    /** `recording`: the file, byte by byte, for verification elsewhere; else its events, one a line. */
+    export(caller: Caller, id: string, format: ExportFormat): Promise<AsyncIterable<string | Buffer>>
   }
   readonly tokens: {
     create(caller: Caller, request: TokenRequest): Promise<NewToken>
@@ -67,6 +68,6 @@ export interface ApiServices {
   }
   readonly audit: {
     checkpoint(caller: Caller): Promise<CheckpointView>
-    verify(caller: Caller): Promise<AuditReport>
+    verify(caller: Caller): Promise<AuditReportView>
   }
 }

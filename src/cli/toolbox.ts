@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import type { ExplainRequest, ExplanationView, NewToken, TokenRequest } from '../api/schemas.ts'
+import type { PolicyDocument } from '../policy/index.ts'
 
 /** Where a command reads and writes; handed in, so that tests need no process. */
 export interface Terminal {
@@ -36,6 +37,8 @@ export interface Toolbox {
   runDemo(options: DemoOptions, terminal: Terminal): Promise<number>
   /** Everything that is wrong with the file and with the policies it names. */
   checkConfig(file: string): Promise<readonly FileProblem[]>
+  /** The policies that the configuration names, parsed. */
+  policyDocuments(file: string): Promise<readonly PolicyDocument[]>
   configSchema(): unknown
   policySchema(): unknown
   /** Judges a statement by the file alone; no gateway, no target. */

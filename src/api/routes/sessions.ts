@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { z } from 'zod'
 import { type ApiServer, callerOf } from '../guard.ts'
-import { id, pageQuery, sessionView } from '../schemas.ts'
+import { EXPORT_FORMATS, id, pageQuery, sessionView } from '../schemas.ts'
 import type { ApiServices } from '../services.ts'
 import { answers, secured } from './answers.ts'
 
@@ -11,6 +11,7 @@ const listQuery = pageQuery.extend({ open: z.stringbool().optional().describe('O
 const replayQuery = z.strictObject({
   format: z.enum(['text', 'json']).default('text').describe('`json`: an event a line.'),
 })
+const exportQuery = z.strictObject({ format: z.enum(EXPORT_FORMATS).default('recording') })
 const endBody = z.strictObject({ reason: z.string().max(1_000).default('') })
 
 export function registerSessions(server: ApiServer, services: ApiServices): void {
@@ -89,17 +90,21 @@ function registerStreams(server: ApiServer, services: ApiServices): void {
     {
       config: { access: 'session.export' },
       schema: {
-        summary: 'The recording itself, for verification elsewhere',
+        summary: 'The session for elsewhere',
+        description:
+          '`recording`: the file itself, for verification; `jsonl`: its events; `ocsf`: Open Cybersecurity Schema.',
         tags,
         security: secured,
         params,
-        produces: ['application/octet-stream'],
+        querystring: exportQuery,
+        produces: ['application/octet-stream', 'application/x-ndjson'],
       },
     },
     async (request, reply) => {
-      const bytes = await services.sessions.export(callerOf(request), request.params.id)
-      reply.type('application/octet-stream')
-      return reply.send(Readable.from(bytes, { objectMode: false }))
+      const { format } = request.query
+      const chunks = await services.sessions.export(callerOf(request), request.params.id, format)
+      reply.type(format === 'recording' ? 'application/octet-stream' : 'application/x-ndjson')
+      return reply.send(Readable.from(chunks, { objectMode: false }))
     },
   )
 }

@@ -20,8 +20,13 @@ export const registerPolicy: Register = (parent, { run }) => {
   const policy = parent.command('policy').description('test and explain the rules')
   policy
     .command('test <files...>')
-    .description('run the cases of YAML files against the policies they name')
-    .action(run((context, files: string[]) => testPolicies(context, files)))
+    .description(
+      'run cases against policies: files with `cases`, and files with `rules` (default: the configured ones)',
+    )
+    .option('-c, --config <file>', 'configuration whose policies are tested when no file has `rules`')
+    .action(
+      run((context, files: string[], options: { config?: string }) => testPolicies(context, files, options.config)),
+    )
   policy
     .command('explain <sql>')
     .description('what would become of a statement, and why; nothing is run')

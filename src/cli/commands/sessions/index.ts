@@ -12,6 +12,11 @@ interface ListOptions {
   readonly cursor?: string
 }
 
+interface ExportOptions {
+  readonly output?: string
+  readonly format: string
+}
+
 export const registerSessions: Register = (parent, { run }) => {
   const sessions = parent.command('sessions').alias('session').description('what agents and people did')
   sessions
@@ -31,9 +36,10 @@ export const registerSessions: Register = (parent, { run }) => {
     .action(run((context, id: string) => replay(context, id)))
   sessions
     .command('export <id>')
-    .description('the recording itself, for verification elsewhere')
+    .description('the session for elsewhere: the recording itself, or its events')
+    .option('--format <format>', 'recording, jsonl or ocsf', 'recording')
     .option('-o, --output <file>', 'where to write it (default: standard output)')
-    .action(run((context, id: string, options: { output?: string }) => exportFile(context, id, options.output)))
+    .action(run((context, id: string, options: ExportOptions) => exportFile(context, id, options)))
   sessions
     .command('end <id>')
     .description('end a live session now')
@@ -98,10 +104,11 @@ async function replay(context: Context, id: string): Promise<undefined> {
     await output.raw(Buffer.from(chunk))
 }
 
-async function exportFile(context: Context, id: string, file: string | undefined): Promise<undefined> {
+async function exportFile(context: Context, id: string, options: ExportOptions): Promise<undefined> {
+  const { output: file, format } = options
   const { output, terminal } = context
   const client = await context.client()
-  const chunks = client.stream(`/api/v1/sessions/${encodeURIComponent(id)}/export`)
+  const chunks = client.stream(`/api/v1/sessions/${encodeURIComponent(id)}/export?format=${encodeURIComponent(format)}`)
   if (file === undefined) {
     for await (const chunk of chunks) await output.raw(Buffer.from(chunk))
     return
