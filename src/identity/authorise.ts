@@ -6,6 +6,7 @@ import {
   sameIdentity,
   type TargetInfo,
 } from '../kernel/index.ts'
+import { isAmong, sameHuman } from '../review/index.ts'
 import { type Access, evaluateGrants, type Grant } from './grants.ts'
 
 /** Everything that anyone can ask of the gateway, by any path: native protocols, API, console, replay. */
@@ -75,13 +76,6 @@ export const ACTIONS = Object.keys(RULES) as readonly Action[]
 /** Whether the principal administers the gateway. Software acting for an administrator does not. */
 export function isAdministrator(principal: Principal, adminGroups: readonly string[]): boolean {
   return principal.actor.kind !== 'agent' && principal.identity.groups.some((group) => adminGroups.includes(group))
-}
-
-/** `user:<subject or e-mail>` and `group:<name>`, as rules name reviewers. */
-export function reviewerNames(principal: Principal): readonly string[] {
-  const { subject, email, groups } = principal.identity
-  const names = [`user:${subject}`, ...groups.map((group) => `group:${group}`)]
-  return email === '' ? names : [...names, `user:${email}`]
 }
 
 /** A human owns what is done in their name; software owns only what it did itself. */
@@ -163,14 +157,14 @@ function onReview(
   context: AuthorisationContext,
 ): Verdict {
   const kind = principal.actor.kind
-  const addressed = reviewerNames(principal).some((name) => review.reviewers.includes(name))
+  const addressed = isAmong(principal.identity, review.reviewers)
   if (action !== 'review.answer') {
     if (administers) return yes('all')
     if (rule.own.includes(kind) && isOwn(principal, review.requester)) return yes('own')
     return rule.addressed.includes(kind) && addressed ? yes('addressed') : no(rule.hidden)
   }
   if (!rule.addressed.includes(kind)) return no('access.forbidden', 'Only a human can answer a review.')
-  if (sameIdentity(principal.identity, review.requester.identity)) return no('review.self_approval')
+  if (sameHuman(principal.identity, review.requester.identity)) return no('review.self_approval')
   if (addressed) return yes('addressed')
   return isAdministrator(principal, context.adminGroups) ? no('review.not_reviewer') : no(rule.hidden)
 }

@@ -51,9 +51,12 @@ export class FailureLimiter {
     if (tooMany) throw new GatewayError('auth.throttled', 'Too many authentications have failed. Wait a minute.')
   }
 
-  failed(address: string, tokenId?: string): void {
-    this.#add(`a ${networkOf(address)}`)
-    if (tokenId !== undefined) this.#add(`t ${tokenId}`)
+  /** @returns true when this failure is the one that reached a limit: worth a line in the audit log. */
+  failed(address: string, tokenId?: string): boolean {
+    const { maxFailuresPerAddress, maxFailuresPerToken } = this.#limits
+    const ofAddress = this.#add(`a ${networkOf(address)}`)
+    const ofToken = tokenId === undefined ? 0 : this.#add(`t ${tokenId}`)
+    return ofAddress === maxFailuresPerAddress || ofToken === maxFailuresPerToken
   }
 
   /** Entries remembered now. */
@@ -69,13 +72,15 @@ export class FailureLimiter {
     return 0
   }
 
-  #add(key: string): void {
+  #add(key: string): number {
     const count = this.#count(key) + 1
     const since = this.#failures.get(key)?.since ?? this.#clock.monotonic()
     this.#failures.delete(key) // moves it to the end: the map keeps the order of the last failures
     this.#failures.set(key, { since, count })
-    if (this.#failures.size <= this.#limits.maxEntries) return
-    const oldest = this.#failures.keys().next()
-    if (!oldest.done) this.#failures.delete(oldest.value)
+    if (this.#failures.size > this.#limits.maxEntries) {
+      const oldest = this.#failures.keys().next()
+      if (!oldest.done) this.#failures.delete(oldest.value)
+    }
+    return count
   }
 }

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { bigint, customType, index, integer, json, jsonb, pgSchema, text, timestamp } from 'drizzle-orm/pg-core'
 import type { AccessLevel, Actor, Identity, TargetInfo } from '../kernel/index.ts'
+import type { Review, ReviewAnswer, ReviewState } from '../review/index.ts'
 
 /*
  * The tables, the same for the embedded store and for a server of yours. After a change here:
@@ -101,23 +102,34 @@ export const reviews = sallyport.table(
   {
     id: key('id').primaryKey(),
     /** Counts changes; a change is written only over the version that it was computed from. */
-    version: integer('version').notNull().default(1),
-    state: text('state').notNull(),
+    version: integer('version').notNull(),
+    state: text('state').$type<ReviewState>().notNull(),
     sessionId: text('session_id').notNull(),
     issuer: text('issuer').notNull(),
     subject: text('subject').notNull(),
-    /** `user:…` and `group:…` of those who may answer. */
-    reviewers: text('reviewers').array().notNull(),
-    digest: bytea('digest').notNull(),
+    /** `user:…` and `group:…` of all who may answer, in lower case, to find them by. */
+    addressees: text('addressees').array().notNull(),
+    digest: text('digest').notNull(),
     createdAt: moment('created_at').notNull(),
     expiresAt: moment('expires_at').notNull(),
-    /** The whole review, masked as the recording is. */
-    body: json('body').$type<Record<string, unknown>>().notNull(),
+    /** When it came to its present state. */
+    steppedAt: moment('stepped_at').notNull(),
+    endReason: json('end_reason').$type<string>().notNull(),
+    answers: json('answers').$type<readonly ReviewAnswer[]>().notNull(),
+    /** What never changes of it, masked as the recording is. */
+    body: json('body').$type<ReviewBody>().notNull(),
     changedAt: changedAt(),
   },
   (table) => [
     index('reviews_pending').on(table.issuer, table.subject).where(sql`${table.state} = 'pending'`),
+    index('reviews_open').on(table.expiresAt).where(sql`${table.state} in ('pending', 'approved')`),
     index('reviews_created').on(table.createdAt, table.id),
     index('reviews_changed').on(table.changedAt),
   ],
 )
+
+/** The part of a review that is fixed when it opens. */
+export type ReviewBody = Pick<
+  Review,
+  'requester' | 'target' | 'rule' | 'reason' | 'quorums' | 'text' | 'parameters' | 'facts' | 'evidence'
+>

@@ -8,15 +8,18 @@ CREATE TABLE "sallyport"."instances" (
 --> statement-breakpoint
 CREATE TABLE "sallyport"."reviews" (
 	"id" text COLLATE "C" PRIMARY KEY NOT NULL,
-	"version" integer DEFAULT 1 NOT NULL,
+	"version" integer NOT NULL,
 	"state" text NOT NULL,
 	"session_id" text NOT NULL,
 	"issuer" text NOT NULL,
 	"subject" text NOT NULL,
-	"reviewers" text[] NOT NULL,
-	"digest" "bytea" NOT NULL,
+	"addressees" text[] NOT NULL,
+	"digest" text NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"expires_at" timestamp (3) with time zone NOT NULL,
+	"stepped_at" timestamp (3) with time zone NOT NULL,
+	"end_reason" json NOT NULL,
+	"answers" json NOT NULL,
 	"body" json NOT NULL,
 	"changed_at" timestamp (3) with time zone DEFAULT now() NOT NULL
 );
@@ -73,6 +76,7 @@ CREATE TABLE "sallyport"."tokens" (
 );
 --> statement-breakpoint
 CREATE INDEX "reviews_pending" ON "sallyport"."reviews" USING btree ("issuer","subject") WHERE "sallyport"."reviews"."state" = 'pending';--> statement-breakpoint
+CREATE INDEX "reviews_open" ON "sallyport"."reviews" USING btree ("expires_at") WHERE "sallyport"."reviews"."state" in ('pending', 'approved');--> statement-breakpoint
 CREATE INDEX "reviews_created" ON "sallyport"."reviews" USING btree ("created_at","id");--> statement-breakpoint
 CREATE INDEX "reviews_changed" ON "sallyport"."reviews" USING btree ("changed_at");--> statement-breakpoint
 CREATE INDEX "sessions_open" ON "sallyport"."sessions" USING btree ("issuer","subject") WHERE "sallyport"."sessions"."ended_at" is null;--> statement-breakpoint
