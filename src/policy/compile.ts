@@ -3,7 +3,7 @@ import { policyDigest } from './digest.ts'
 import { compileExpression, type Expression } from './expressions.ts'
 import { flattenIssues } from './issues.ts'
 import { compileMatch } from './match.ts'
-import { normalizeColumnPattern } from './patterns.ts'
+import { nameParts } from './patterns.ts'
 import { type Path, type PolicyDocument, type Problem, problemAt } from './problems.ts'
 import type { CompiledRule, Effect } from './rules.ts'
 import {
@@ -11,6 +11,8 @@ import {
   durationMs,
   type HoldContent,
   listOf,
+  MAX_RULES,
+  MAX_WHEN_CHARACTERS,
   type PolicyContent,
   policySchema,
   type RuleContent,
@@ -39,6 +41,7 @@ export function compilePolicies(documents: readonly PolicyDocument[], options: C
   for (const document of documents) {
     const content = readDocument(document, problems)
     if (content !== undefined) parsed.push({ document, content })
+    else problems.push(...conditionProblems(document))
   }
   const rules: CompiledRule[] = []
   const names = new Map<string, string>()
@@ -81,6 +84,22 @@ function readDocument(document: PolicyDocument, problems: Problem[]): PolicyCont
   return undefined
 }
 
+/** The conditions of a document whose shape is wrong: told as well, so that one round of mending is enough. */
+function conditionProblems(document: PolicyDocument): Problem[] {
+  try {
+    const rules: unknown = (document.content as { readonly rules?: unknown } | null | undefined)?.rules
+    if (!Array.isArray(rules)) return []
+    return rules.slice(0, MAX_RULES).flatMap((rule: unknown, index) => {
+      const when: unknown = (rule as { readonly when?: unknown } | null | undefined)?.when
+      if (typeof when !== 'string' || when === '' || when.length > MAX_WHEN_CHARACTERS) return []
+      const compiled = compileExpression(when)
+      return 'problem' in compiled ? [problemAt(document, ['rules', index, 'when'], compiled.problem)] : []
+    })
+  } catch {
+    return [] // an object that throws when it is read; its own problem is told already
+  }
+}
+
 function compileRule(rule: RuleContent, source: string, when: Expression | undefined): CompiledRule {
   const effect = compileEffect(rule)
   const loosens = effect.kind === 'allow'
@@ -106,17 +125,11 @@ function compileEffect(rule: RuleContent): Effect {
   if (then === 'deny') return { kind: 'deny' }
   if (then === 'allow') return { kind: 'allow', liftsOpaque: match?.opaque === true }
   if ('hold' in then) return { kind: 'hold', hold: compileHold(then.hold) }
-  const columns = new Set<string>()
-  for (const pattern of listOf(match?.columns ?? [])) {
-    // Folded too: `Customers.Email` in a rule is meant for customers.email more often than for a quoted name.
-    columns.add(normalizeColumnPattern(pattern)).add(normalizeColumnPattern(pattern).toLowerCase())
-  }
-  const instruction = {
-    rule: rule.name,
-    mask: then.mask,
-    columns: [...columns],
-    detect: [...listOf(match?.detect ?? [])],
-  }
+  // `card_number` is short for `*.card_number`: of any table.
+  const columns = listOf(match?.columns ?? []).map((pattern) =>
+    nameParts(pattern)?.length === 1 ? `*.${pattern}` : pattern,
+  )
+  const instruction = { rule: rule.name, mask: then.mask, columns, detect: [...listOf(match?.detect ?? [])] }
   return { kind: 'mask', instruction: Object.freeze(instruction) }
 }
 

@@ -1,3 +1,5 @@
+export { type PolicyCase, policyCasesJsonSchema, readPolicyCases } from './case-schema.ts'
+export { type Analyze, type CaseResult, type PolicyTestReport, runPolicyTests } from './cases.ts'
 export { type Compiled, type CompileOptions, compilePolicies } from './compile.ts'
 export { canonicalJson, policyDigest } from './digest.ts'
 export type { Explanation, RuleExplanation } from './explain.ts'

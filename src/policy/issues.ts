@@ -37,8 +37,15 @@ function closestBranch(issue: Extract<Issue, { code: 'invalid_union' }>, knownKe
   }))
   const meant = branches.filter((branch) => !branch.wrongShape).sort((a, b) => a.count - b.count)[0]
   if (meant !== undefined) return meant.issues
-  const messages = [...new Set(branches.flatMap((branch) => branch.issues.map((flat) => flat.message)))]
+  // "expected array" beside "must be one of" only adds noise; where there is nothing else it is the answer.
+  const told = issue.errors.some((errors) => !errors.every(isTypeError))
+  const useful = branches.filter((_, index) => !told || !issue.errors[index]?.every(isTypeError))
+  const messages = [...new Set(useful.flatMap((branch) => branch.issues.map((flat) => flat.message)))]
   return [{ path, message: messages.join(' Or: ') }]
+}
+
+function isTypeError(error: Issue): boolean {
+  return error.code === 'invalid_type' && error.path.length === 0
 }
 
 function suggestion(given: string, known: readonly string[]): string {

@@ -180,10 +180,7 @@ function relationConditions(content: MatchContent, certainty: Certainty): Operat
     const test = operationTest(listOf(content.operation), certainty)
     conditions.push({ word: 'operation', wanted: shown(content.operation), test: ({ facts }) => test(facts) })
   }
-  const add = (
-    word: 'reads' | 'writes' | 'tables' | 'functions' | 'settings',
-    names: (moment: Moment) => readonly string[],
-  ) => {
+  const add = (word: 'reads' | 'writes' | 'tables' | 'functions', names: (moment: Moment) => readonly string[]) => {
     const patterns = content[word]
     if (patterns === undefined) return
     const tests = listOf(patterns).map((pattern) => relationTest(pattern, certainty))
@@ -194,7 +191,12 @@ function relationConditions(content: MatchContent, certainty: Certainty): Operat
   add('writes', ({ facts }) => facts.writes)
   add('tables', ({ relations }) => relations)
   add('functions', ({ facts }) => facts.functions.map((use) => use.name))
-  add('settings', ({ facts }) => facts.changesSession)
+  if (content.settings !== undefined) {
+    // Settings are no relations: their names fold wholly, and a dot is just a part of the name.
+    const any = anyGlob(listOf(content.settings).map((pattern) => pattern.toLowerCase()))
+    const test = ({ facts }: Moment) => fits(facts.changesSession, (name) => any(name.toLowerCase()), certainty)
+    conditions.push({ word: 'settings', wanted: shown(content.settings), test })
+  }
   return conditions
 }
 

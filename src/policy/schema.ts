@@ -33,7 +33,7 @@ const text = (max: number) =>
     .regex(/^[^\u0000-\u001f\u007f]*$/, 'Control characters and line breaks are not allowed.')
 
 const word = text(200)
-const pattern = text(200).regex(/^[^\s]+$/, 'A pattern holds no white space.')
+const pattern = text(200)
 const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 
 const ruleName = z

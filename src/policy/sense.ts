@@ -1,3 +1,4 @@
+import { nameParts } from './patterns.ts'
 import type { Path } from './problems.ts'
 import { listOf, type MatchContent, type RuleContent } from './schema.ts'
 
@@ -25,25 +26,34 @@ export function ruleProblems(rule: RuleContent, detectors: readonly string[] | u
     found.push([['match', 'detect'], 'Detectors look at results, so detect goes with then: { mask: … } only.'])
   }
   listOf<MatchContent>(rule.unless ?? []).forEach((exception, index) => {
+    const path = Array.isArray(rule.unless) ? ['unless', index] : ['unless']
+    found.push(...nameProblems(exception, path))
     if (exception.detect !== undefined) {
-      const path = Array.isArray(rule.unless) ? ['unless', index, 'detect'] : ['unless', 'detect']
-      found.push([path, 'Detectors look at results, so detect cannot be an exception.'])
+      found.push([[...path, 'detect'], 'Detectors look at results, so detect cannot be an exception.'])
     }
   })
-  if (isMask) {
-    listOf(match.columns ?? []).forEach((pattern, index) => {
-      const parts = pattern.split('.')
-      const path = Array.isArray(match.columns) ? ['match', 'columns', index] : ['match', 'columns']
-      if (parts.length > 3 || parts.includes('')) {
-        found.push([path, 'Write a column as column, table.column or schema.table.column.'])
-      }
-    })
-  }
+  found.push(...nameProblems(match, ['match']))
   if (detectors !== undefined) {
     listOf(match.detect ?? []).forEach((name, index) => {
       if (detectors.includes(name)) return
       const path = Array.isArray(match.detect) ? ['match', 'detect', index] : ['match', 'detect']
       found.push([path, `There is no detector ${name}. There are ${detectors.join(', ')}.`])
+    })
+  }
+  return found
+}
+
+const NAME_PARTS = { reads: 2, writes: 2, tables: 2, functions: 2, columns: 3 } as const
+const NAME_FORMS = { 2: 'name or schema.name', 3: 'column, table.column or schema.table.column' } as const
+
+function nameProblems(match: MatchContent, at: Path): Finding[] {
+  const found: Finding[] = []
+  for (const [word, most] of Object.entries(NAME_PARTS) as [keyof typeof NAME_PARTS, 2 | 3][]) {
+    listOf(match[word] ?? []).forEach((pattern, index) => {
+      const parts = nameParts(pattern)
+      if (parts !== undefined && parts.length <= most) return
+      const path = Array.isArray(match[word]) ? [...at, word, index] : [...at, word]
+      found.push([path, `Write ${NAME_FORMS[most]}; a part with dots or capitals goes in double quotes.`])
     })
   }
   return found

@@ -88,6 +88,11 @@ export class PolicySnapshot {
     })
   }
 
+  /** Every mask rule, whomever it spares and wherever it applies: what the recordings must not hold. Always the same array. */
+  get maskRules(): readonly MaskInstruction[] {
+    return this.#maskSet(this.#rules.filter(({ effect }) => effect.kind === 'mask'))
+  }
+
   /**
    * Decides on one operation. Synchronous, never throws: what goes wrong inside denies with `policy.failed`.
    *
