@@ -1,4 +1,13 @@
-import type { ByteStream, Clock, ControlPlane, Dial, Logger, Random, RecordingMode, SessionInfo } from '../kernel/index.ts'
+import type {
+  ByteStream,
+  Clock,
+  ControlPlane,
+  Dial,
+  Logger,
+  Random,
+  RecordingMode,
+  SessionInfo,
+} from '../kernel/index.ts'
 import type { Masker } from '../masking/index.ts'
 import type { PolicySnapshot } from '../policy/index.ts'
 import type { Journal } from '../recording/index.ts'

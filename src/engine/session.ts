@@ -12,7 +12,7 @@ import type {
   Settled,
 } from '../kernel/index.ts'
 import { GatewayError } from '../kernel/index.ts'
-import type { Journal } from '../recording/index.ts'
+import type { Journal, ReviewEvent } from '../recording/index.ts'
 import type { EngineServices } from './services.ts'
 
 /** A held operation as a protocol hands it over. */
@@ -85,18 +85,17 @@ export class EngineSession {
       facts: held.facts,
       evidence,
     })
-    this.#review(held.sequence, review.id, 'requested', '', decision.rule)
+    this.#review(held.sequence, review.id, 'requested', [], decision.rule)
     if (this.#ended) review.withdraw('the session ended')
     opened(review)
     const outcome = await review.outcome
     const error = await this.#spend(held, decision, outcome)
     if (error === undefined) {
-      const by = outcome.kind === 'approved' ? outcome.by.join(', ') : ''
-      this.#review(held.sequence, review.id, 'approved', by, '')
+      this.#review(held.sequence, review.id, 'spent', outcome.kind === 'approved' ? outcome.by : [], '')
       return { settled: { ...decision, kind: decision.masks.length > 0 ? 'mask' : 'allow' }, error }
     }
-    const by = outcome.kind === 'denied' ? outcome.by : ''
-    this.#review(held.sequence, review.id, outcome.kind === 'approved' ? 'refused' : outcome.kind, by, error.message)
+    const by = outcome.kind === 'denied' ? [outcome.by] : []
+    this.#review(held.sequence, review.id, outcome.kind === 'approved' ? 'expired' : outcome.kind, by, error.message)
     return { settled: deny(decision.rule, error.message, 'policy.denied', decision.masks), error }
   }
 
@@ -107,7 +106,11 @@ export class EngineSession {
         if (await this.services.control.spendApproval(outcome.reviewId, held.digest)) return undefined
         return new GatewayError('review.expired', `The approval of ${outcome.reviewId} was spent or has expired.`, more)
       case 'denied':
-        return new GatewayError('review.denied', `${outcome.by} denied ${outcome.reviewId}: ${outcome.reason || 'no reason given'}`, more)
+        return new GatewayError(
+          'review.denied',
+          `${outcome.by} denied ${outcome.reviewId}: ${outcome.reason || 'no reason given'}`,
+          more,
+        )
       case 'expired':
         return new GatewayError('review.expired', `Nobody answered ${outcome.reviewId} in time.`, more)
       case 'withdrawn':
@@ -115,8 +118,8 @@ export class EngineSession {
     }
   }
 
-  #review(operation: number, review: string, state: string, by: string, reason: string): void {
-    this.journal.append({ type: 'review', at: this.now(), op: operation, review, state, by, reason })
+  #review(operation: number, review: string, state: ReviewEvent['state'], by: readonly string[], reason: string): void {
+    this.journal.append({ type: 'review', at: this.now(), operation, review, state, by, reason })
   }
 
   /** Something that never became an operation was refused. */
@@ -141,7 +144,10 @@ export class EngineSession {
     try {
       await this.services.control.closeSession(this.info.id, summary)
     } catch (error) {
-      this.services.logger.error('a session could not be closed in the store', { session: this.info.id, error: String(error) })
+      this.services.logger.error('a session could not be closed in the store', {
+        session: this.info.id,
+        error: String(error),
+      })
     }
   }
 }
@@ -164,5 +170,8 @@ export function denialError(decision: Extract<Decision, { kind: 'deny' }>, level
     'policy.failed': undefined,
   }
   const hint = hints[decision.code]
-  return new GatewayError(decision.code, decision.reason, { rule: decision.rule, ...(hint === undefined ? {} : { hint }) })
+  return new GatewayError(decision.code, decision.reason, {
+    rule: decision.rule,
+    ...(hint === undefined ? {} : { hint }),
+  })
 }
