@@ -54,6 +54,11 @@ export function errorResponse(error: GatewayError | Diagnostic, severity: Severi
   return diagnostic(BACKEND.errorResponse, words, severity, words.sqlstate)
 }
 
+/** A NotificationResponse. */
+export function notificationResponse(pid: number, channel: string, payload: string): Buffer {
+  return sealed(tagged(BACKEND.notificationResponse).i32(pid).cstring(channel).cstring(payload))
+}
+
 /** A NoticeResponse. */
 export function notice(fields: Diagnostic): Buffer {
   return diagnostic(BACKEND.noticeResponse, fields, 'NOTICE', '00000')
