@@ -264,10 +264,7 @@ function cleanText(text: string, maxCharacters: number, what: string): string {
   if (text.length > maxCharacters)
     throw new GatewayError('api.invalid', `The ${what} is over ${maxCharacters} characters.`)
   // Control characters would let a name or a reason rewrite somebody's terminal or a line of a log.
-  return text
-    .replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
-    .toWellFormed()
-    .trim()
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\p{Surrogate}]/gu, ' ').trim()
 }
 
 function word(text: string, what: string): string {
