@@ -49,12 +49,23 @@ function factField(node: ASTNode): string | undefined {
 function rules(node: ASTNode, place: Place): string | undefined {
   if (node.op === 'rcall' && node.args[0] === 'matches') return patternProblem(node.args[2][0])
   if (node.op === 'call' && node.args[0] === 'has') return hasProblem(node.args[1][0], place)
+  if (node.op === 'id' && node.args === 'facts') return BARE
+  if (node.op === 'rcall' && node.args[0] === 'bind' && mentionsClientList(node.args[2][1])) return BOUND
   if (!place.looping) return undefined
   // A client chooses how long the lists of facts are: loops over them inside each other would take the square of that.
   if (node.op === 'rcall' && LOOPS.has(node.args[0]) && !isFixed(node.args[1])) return NESTED
   if (node.op === 'in' && !isFixed(node.args[1])) return NESTED
-  if (node.op === 'id' && node.args === 'facts') return NESTED
   return undefined
+}
+
+// Under another name, a list of facts would escape the rule on nested loops.
+const BARE = 'Write facts.<name>; facts as a whole cannot be passed on or indexed.'
+const BOUND = 'cel.bind must not give a list of facts another name.'
+
+function mentionsClientList(node: ASTNode | undefined): boolean {
+  if (node === undefined) return false
+  const fact = factField(node)
+  return fact === undefined ? children(node).some(mentionsClientList) : CLIENT_LISTS.has(fact)
 }
 
 const NESTED =

@@ -146,7 +146,9 @@ const holdTerms = z
   })
   .refine(
     ({ reviewers, approvals }) =>
-      reviewers.some((reviewer) => reviewer.startsWith('group:')) || new Set(reviewers).size >= approvals,
+      reviewers.length === 0 ||
+      reviewers.some((reviewer) => reviewer.startsWith('group:')) ||
+      new Set(reviewers).size >= approvals,
     'More approvals than reviewers: it could never be approved.',
   )
 
