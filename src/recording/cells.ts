@@ -23,15 +23,14 @@ export function* rowsOf(cells: Buffer, rowHeaderBytes: number): Generator<Row, v
     const end = rowEnd(cells, start, rowHeaderBytes)
     if (end === undefined) return
     let at = start + rowHeaderBytes
-    const row: (Buffer | undefined)[] = new Array(Math.max(0, cells.readInt16BE(at)))
+    const row: (Buffer | undefined)[] = []
+    const count = cells.readInt16BE(at)
     at += 2
-    for (let index = 0; index < row.length; index++) {
+    for (let index = 0; index < count; index++) {
       const length = cells.readInt32BE(at)
       at += 4
-      if (length >= 0) {
-        row[index] = cells.subarray(at, at + length)
-        at += length
-      }
+      row.push(length < 0 ? undefined : cells.subarray(at, at + length))
+      at += Math.max(length, 0)
     }
     yield row
     start = end

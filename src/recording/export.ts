@@ -32,7 +32,7 @@ export async function* exportJsonLines(events: Events): AsyncGenerator<string, v
       columns.set(event.operation, event.columns)
       keepFew(columns)
     }
-    if (event.type === 'result') columns.delete(event.operation)
+    if (event.type === 'result' && event.status !== 'suspended') columns.delete(event.operation)
     if (event.type === 'rows') {
       const { type, at, operation, count } = event
       const formats = columns.get(operation)
@@ -89,7 +89,8 @@ export async function* exportOcsf(events: Events): AsyncGenerator<string, void, 
     if (known === undefined) continue
     if (event.type === 'review') known.review = event
     if (event.type === 'result') known.result = event
-    const finished = event.type === 'result' || (event.type === 'operation' && event.decision.kind === 'deny')
+    const ended = event.type === 'result' && event.status !== 'suspended'
+    const finished = ended || (event.type === 'operation' && event.decision.kind === 'deny')
     const oldest = open.keys().next().value
     const over = open.size > MAX_OPEN ? oldest : undefined
     for (const done of finished ? [event.operation] : over === undefined ? [] : [over]) {
@@ -162,6 +163,6 @@ function whoAndWhere(session: SessionInfo | undefined) {
       ...(actor.kind === 'human' ? {} : { app_name: actor.name }),
     },
     src_endpoint: { ip: session.client.address, name: session.client.application },
-    database: { name: session.target.name, type: session.target.type, type_id: 1 },
+    database: { name: session.target.name, type: session.target.type, type_id: 99 },
   }
 }

@@ -83,9 +83,9 @@ export class FrameSplitter {
     this.#held += chunk.length
   }
 
-  /** Where the next frame starts. */
-  get offset(): number {
-    return this.#offset
+  /** Where the first frame starts; 0 while the magic line is not whole. */
+  get headerOffset(): number {
+    return this.#magicSeen ? MAGIC.length : 0
   }
 
   /** Bytes of an unfinished frame. */

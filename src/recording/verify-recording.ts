@@ -49,7 +49,7 @@ export async function verifyRecording(
       walk.push(chunk)
       for (const step of walk.steps()) seen.note(step)
     }
-    problems.push(...endProblems(walk, options.open === true))
+    problems.push(...endProblems(walk, seen.begun, options.open === true))
   } catch (error) {
     if (!(error instanceof DamageError)) throw error
     problems.push({ offset: error.offset, message: error.message })
@@ -66,10 +66,10 @@ export async function verifyRecording(
   }
 }
 
-function endProblems(walk: RecordingWalk, open: boolean): RecordingProblem[] {
+function endProblems(walk: RecordingWalk, begun: boolean, open: boolean): RecordingProblem[] {
   if (walk.sealed) return []
   const { offset } = walk.position
-  if (offset === 0) return [{ offset, message: 'The recording is cut off before its header ends.' }]
+  if (!begun) return [{ offset, message: 'The recording is cut off before its header ends.' }]
   if (open) return []
   if (walk.unfinishedBytes > 0) return [{ offset, message: 'The recording is cut off in the middle of a frame.' }]
   return [{ offset, message: 'The recording has no seal: it is cut off here, or was never closed.' }]
@@ -93,6 +93,10 @@ class Seen {
       this.#seal = step
       this.#sealChain = step.frame.chain.toString('hex')
     }
+  }
+
+  get begun(): boolean {
+    return this.#header !== undefined
   }
 
   found() {

@@ -41,7 +41,8 @@ export class RecordingWalk {
   }
 
   get position(): WalkPosition {
-    return { chain: this.#chain, batches: this.#batches, offset: this.#offset }
+    const offset = this.#stage === 'header' ? this.#splitter.headerOffset : this.#offset
+    return { chain: this.#chain, batches: this.#batches, offset }
   }
 
   get sealed(): boolean {
