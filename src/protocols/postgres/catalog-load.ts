@@ -17,8 +17,6 @@ export interface CatalogRows {
   readonly children: ReadonlyMap<number, readonly number[]>
   /** Columns that a generated column is computed from, by `oid:attribute`. */
   readonly generatedFrom: ReadonlyMap<string, readonly number[]>
-  /** The table that a TOAST table belongs to. */
-  readonly toastOwner: ReadonlyMap<number, number>
 }
 
 export interface ViewUses {
@@ -45,7 +43,7 @@ export async function readFingerprint(client: CatalogClient): Promise<string> {
   return text(rows[0]?.[0])
 }
 
-const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, c.reltoastrelid
+const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'v', 'm', 'p', 'f', 't', 'S') limit $1`
 
@@ -101,9 +99,6 @@ export async function readCatalog(client: CatalogClient, limits: CatalogLimits):
     parents: grouped(inheritance, 0, 1),
     children: grouped(inheritance, 1, 0),
     generatedFrom: generatedFrom((await client.query(GENERATED)).rows),
-    toastOwner: new Map(
-      relationRows.filter((row) => number(row[4]) !== 0).map((row) => [number(row[4]), number(row[0])]),
-    ),
   }
 }
 

@@ -60,7 +60,6 @@ export class LineageReader {
     const { kind, oid } = key.relation
     if (oid < FIRST_USER_OID) return { copies: [key], computedFrom: [], opaque: false }
     if (kind === 'v' || kind === 'm') return this.#ofView(key, depth)
-    if (kind === 't') return { copies: [key], computedFrom: this.#toastOwnerColumns(key.relation), opaque: false }
     return this.#ofTable(key)
   }
 
@@ -115,11 +114,6 @@ export class LineageReader {
         open.push(next)
       }
     return found
-  }
-
-  #toastOwnerColumns(toast: Relation): ColumnKey[] {
-    const owner = this.#rows.relations.get(this.#rows.toastOwner.get(toast.oid) ?? 0)
-    return owner === undefined ? [] : allColumns(owner)
   }
 
   #view(relation: Relation): View {

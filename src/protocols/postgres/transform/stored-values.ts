@@ -34,6 +34,7 @@ export function holdsStoredValues(key: {
   readonly relation: { readonly schema: string; readonly name: string }
   readonly column: { readonly name: string }
 }): boolean {
+  if (key.relation.schema.startsWith('pg_toast')) return key.column.name === 'chunk_data' // pieces of any table's long values
   if (key.relation.schema !== 'pg_catalog') return false
   return STORED_VALUES[key.relation.name]?.includes(key.column.name) ?? false
 }
