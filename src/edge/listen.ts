@@ -50,7 +50,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   )
   server.maxConnections = limits.maxConnections
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(unusable('The address cannot be listened on', error)))
+    // Stays for good: running out of file descriptors while accepting must not end the process.
+    server.on('error', (error) => reject(unusable('The address cannot be listened on', error)))
     server.listen(options.port, options.host, resolve)
   })
   const { address, port } = server.address() as AddressInfo
