@@ -1,4 +1,6 @@
 import { GatewayError } from '../kernel/index.ts'
+import { isSessionId } from './header.ts'
+import { isTornPath, sessionAt } from './paths.ts'
 import { MAX_ENTRY_BYTES } from './tiles.ts'
 
 /** A session began: from now on a recording with this header must exist. */
@@ -94,6 +96,31 @@ export function decodeEntry(bytes: Buffer): AuditRecord | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined
   const record = value as Record<string, unknown>
-  const shaped = record['v'] === 1 && typeof record['at'] === 'number' && typeof record['type'] === 'string'
+  const shaped = record['v'] === 1 && isTime(record['at']) && typeof record['type'] === 'string' && isShaped(record)
   return shaped && canonical(value) === bytes.toString('utf8') ? (value as AuditRecord) : undefined
+}
+
+const LATEST_TIME = Date.UTC(9999, 11, 31)
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value <= LATEST_TIME
+}
+
+/** The entries that verification and recovery act on: their paths and ids must not lead anywhere else. */
+function isShaped(record: Record<string, unknown>): boolean {
+  const { type, session, path } = record
+  switch (type) {
+    case 'session_opened':
+      return isSessionId(session) && isTime(record['startedAt']) && typeof record['header'] === 'string'
+    case 'recording_sealed':
+      return isSessionId(session) && typeof path === 'string' && sessionAt(path) === session
+    case 'recording_interrupted':
+      return isSessionId(session) && isTornOrNull(record['tornPath'])
+    default:
+      return true
+  }
+}
+
+function isTornOrNull(path: unknown): boolean {
+  return path === null || (typeof path === 'string' && isTornPath(path))
 }

@@ -19,10 +19,13 @@ export interface RecordingHeader {
   readonly signingKey: string
 }
 
+export function isSessionId(id: unknown): id is string {
+  return typeof id === 'string' && SESSION_ID.test(id)
+}
+
 /** Session ids become file names. @throws GatewayError `recording.invalid` */
 export function checkSessionId(id: string): void {
-  if (!SESSION_ID.test(id))
-    throw new GatewayError('recording.invalid', 'A session id has 1 to 64 letters, digits, _ or -.')
+  if (!isSessionId(id)) throw new GatewayError('recording.invalid', 'A session id has 1 to 64 letters, digits, _ or -.')
 }
 
 export function encodeHeader(header: RecordingHeader): Buffer {
@@ -44,8 +47,7 @@ export function decodeHeader(payload: Buffer): RecordingHeader {
   if (version !== FORMAT_VERSION) throw damaged('is of a format version that is not known')
   if (cipher !== CIPHER) throw damaged('names a cipher that is not known')
   if (
-    typeof session !== 'string' ||
-    !SESSION_ID.test(session) ||
+    !isSessionId(session) ||
     typeof startedAt !== 'number' ||
     typeof wrappingKey !== 'string' ||
     typeof dataKey !== 'string' ||

@@ -139,7 +139,7 @@ test('buffered: a disk that does not follow fails the journal after the allowed 
   write()
   await clock.advance(1000)
   write()
-  await clock.advance(2000)
+  await clock.advance(3000)
   write()
   await clock.advance(1)
   expect(write).toThrow(GatewayError)

@@ -32,7 +32,7 @@ export interface JournalLimits {
   readonly maxPendingBytes: number
   readonly headEveryBatches: number
   readonly headEveryMs: number
-  /** `buffered`: how often written bytes are synced, and how long they may stay unsynced before the journal fails. */
+  /** `buffered`: how often written bytes are synced, and how long such a sync may take before the journal fails. */
   readonly syncIntervalMs: number
   readonly maxLagMs: number
 }
@@ -104,6 +104,8 @@ export class Journal {
   /** Monotonic time of the oldest write that is not synced. */
   #unsyncedSince: number | undefined
   #cancelTimer: (() => void) | undefined
+  /** Monotonic time when the interval's sync began that is still running. */
+  #tickBegan: number | undefined
   #sealing: Promise<SealedRecording> | undefined
   #failure: GatewayError | undefined
   readonly #failureListeners = new Set<(error: GatewayError) => void>()
@@ -320,18 +322,21 @@ export class Journal {
     try {
       this.#throwIfFailed()
       if (this.#batches > this.#headBatches) this.#writeHead()
+      this.#tickBegan = this.#options.clock.monotonic()
       await this.#sync(false)
     } catch {
       return // the failure is kept, and told to the listeners
     }
+    this.#tickBegan = undefined
     if (this.#sealing !== undefined) return
     this.#cancelTimer = undefined
     this.#scheduleTick()
   }
 
+  /** Counts from the sync's begin: a process that was stopped for a while is not a disk that does not follow. */
   #checkLag(): void {
-    if (this.#unsyncedSince === undefined) return
-    if (this.#options.clock.monotonic() - this.#unsyncedSince <= this.#limits.maxLagMs) return
+    if (this.#tickBegan === undefined) return
+    if (this.#options.clock.monotonic() - this.#tickBegan <= this.#limits.maxLagMs) return
     const message = `The disk has not taken the recording for more than ${this.#limits.maxLagMs} ms.`
     this.#fail(new GatewayError('recording.failed', message))
     this.#throwIfFailed()

@@ -28,3 +28,9 @@ const JOURNAL = /^(?:open|sealed\/\d{4,}\/\d\d\/\d\d)\/([A-Za-z0-9][A-Za-z0-9_-]
 export function sessionAt(path: string): string | undefined {
   return JOURNAL.exec(path)?.[1]
 }
+
+const TORN = /^sealed\/\d{4,}\/\d\d\/\d\d\/[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.torn-\d{1,6}$/
+
+export function isTornPath(path: string): boolean {
+  return TORN.test(path)
+}

@@ -197,9 +197,10 @@ class Verification {
       this.#problem({ session, message: 'The log speaks of this session but never opened it.' })
       return
     }
-    const paths = [openPath(session), sealed?.path ?? sealedPath(session, opened.startedAt)]
+    const last = sealed?.path ?? sealedPath(session, opened.startedAt)
+    const paths = sealed === undefined ? [openPath(session), last] : [last, openPath(session), last]
     for (const path of paths) {
-      // A gateway that is running moves a sealed file from the first path to the second.
+      // A gateway that is running moves the file from the open to the sealed ones while we look.
       const bytes = await this.#recordings.stream(path)
       if (bytes === undefined) continue
       known.add(path)
@@ -208,7 +209,7 @@ class Verification {
       return
     }
     const what = sealed === undefined ? 'opened' : 'sealed'
-    this.#problem({ session, path: paths[1]!, message: `The log ${what} this recording, but the file is gone.` })
+    this.#problem({ session, path: last, message: `The log ${what} this recording, but the file is gone.` })
   }
 
   #compare(session: string, path: string, { opened, sealed }: SessionFacts, report: RecordingReport): void {
