@@ -7,8 +7,8 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
-import { type Action, demand, FailureLimiter } from '../identity/index.ts'
-import { type Clock, GatewayError } from '../kernel/index.ts'
+import { type Action, demand } from '../identity/index.ts'
+import { GatewayError } from '../kernel/index.ts'
 import { bearerOf } from './bearer.ts'
 import type { ApiServices, Caller } from './services.ts'
 
@@ -30,35 +30,15 @@ export type ApiServer = FastifyInstance<
   ZodTypeProvider
 >
 
-export interface GuardOptions {
-  readonly services: ApiServices
-  readonly clock: Clock
-  readonly maxFailedLoginsPerMinute: number
-}
-
 /** Authenticates and authorises before the body is read. */
-export function guard({ services, clock, maxFailedLoginsPerMinute }: GuardOptions) {
-  const failures = new FailureLimiter(clock, { maxFailuresPerAddress: maxFailedLoginsPerMinute })
+export function guard(services: ApiServices) {
   return async (request: FastifyRequest): Promise<void> => {
     const { access } = request.routeOptions.config
     if (access === 'public' || request.is404) return
     if (access === undefined) throw new GatewayError('access.forbidden', 'This route does not say who may call it.')
-    request.caller = await authenticate(request, services, failures)
+    const { tokenId, secret } = bearerOf(request.headers.authorization)
+    request.caller = await services.authenticate(tokenId, secret, request.ip)
     demand(request.caller.principal, access, { kind: 'any' }, services.authorisation())
-  }
-}
-
-async function authenticate(request: FastifyRequest, services: ApiServices, failures: FailureLimiter): Promise<Caller> {
-  failures.check(request.ip)
-  let tokenId: string | undefined
-  try {
-    const credential = bearerOf(request.headers.authorization)
-    tokenId = credential.tokenId
-    failures.check(request.ip, tokenId)
-    return await services.authenticate(tokenId, credential.secret)
-  } catch (error) {
-    if (error instanceof GatewayError && error.code === 'auth.failed') failures.failed(request.ip, tokenId)
-    throw error
   }
 }
 

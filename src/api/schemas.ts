@@ -74,22 +74,30 @@ export const sessionView = z
 export const tokenView = z
   .object({
     id: z.string(),
+    name: z.string().describe('For people: what it is for.'),
     principal: z.string(),
     subject: z.string(),
     actor: z.object({ kind: actorKind, name: z.string() }),
+    targets: z.array(z.string()).nullable().describe('Targets that it may open; null: all that the grants allow.'),
+    level: z.enum(ACCESS_LEVELS).describe('Caps what the grants give.'),
     createdAt: time,
-    expiresAt: time.nullable(),
+    createdBy: z.string(),
+    expiresAt: time,
     revokedAt: time.nullable(),
+    lastUsedAt: time.nullable(),
   })
   .meta({ id: 'Token' })
 
 export const tokenRequest = z
   .strictObject({
     user: z.string().min(1).max(200).describe('Subject that it is for.'),
+    name: z.string().max(200).default('').describe('For people: what it is for.'),
     actor: z
       .strictObject({ kind: actorKind, name: z.string().min(1).max(100) })
       .optional()
       .describe('The software that will use it. Default: the person.'),
+    targets: z.array(z.string().min(1).max(63)).max(1_000).optional().describe('Default: all that the grants allow.'),
+    level: z.enum(ACCESS_LEVELS).optional().describe('Caps what the grants give. Default: no cap.'),
     expiresInMs: z
       .int()
       .min(1_000)
@@ -103,15 +111,32 @@ export const newTokenView = z
   .object({ token: tokenView, secret: z.string().describe('Shown this once; only its verifier is kept.') })
   .meta({ id: 'NewToken' })
 
+const policyProblem = z.object({
+  source: z.string(),
+  path: z.string(),
+  message: z.string(),
+  line: z.int().optional(),
+  column: z.int().optional(),
+})
+
 export const policyStatusView = z
   .object({
     digest: z.string().describe('SHA-256 of the rules in force, hex.'),
-    rules: z.int(),
+    rules: z.array(
+      z.object({
+        name: z.string(),
+        source: z.string(),
+        effect: z.string(),
+        mode: z.string(),
+        description: z.string().optional(),
+      }),
+    ),
     loadedAt: time,
     sources: z.array(z.string()),
     problems: z
-      .array(z.object({ source: z.string(), path: z.string(), message: z.string() }))
+      .array(policyProblem)
       .describe('What is wrong with the newest files; while there is any, the rules in force are older ones.'),
+    warnings: z.array(policyProblem).describe('Rules that are valid and probably not meant.'),
   })
   .meta({ id: 'PolicyStatus' })
 
@@ -189,7 +214,7 @@ export type Health = z.output<typeof healthView>
 export type ReviewView = z.output<typeof reviewView>
 export type SessionView = z.output<typeof sessionView>
 export type TokenView = z.output<typeof tokenView>
-export type TokenRequest = z.output<typeof tokenRequest>
+export type TokenRequest = z.input<typeof tokenRequest>
 export type NewToken = z.output<typeof newTokenView>
 export type PolicyStatus = z.output<typeof policyStatusView>
 export type ExplainRequest = z.output<typeof explainRequest>

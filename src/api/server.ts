@@ -8,7 +8,7 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
-import { type Clock, GatewayError, type Logger } from '../kernel/index.ts'
+import { GatewayError, type Logger } from '../kernel/index.ts'
 import { type ApiServer, guard } from './guard.ts'
 import { InvalidRequest, problemDocument } from './problem.ts'
 import { registerAudit } from './routes/audit.ts'
@@ -22,10 +22,8 @@ import type { ApiServices } from './services.ts'
 
 export interface ApiOptions {
   readonly services: ApiServices
-  readonly clock: Clock
   readonly logger: Logger
   readonly maxBodyBytes: number
-  readonly maxFailedLoginsPerMinute: number
   readonly tls?: { readonly cert: string; readonly key: string } | undefined
 }
 
@@ -71,7 +69,7 @@ export async function createApi(options: ApiOptions): Promise<ApiServer> {
     if (route.config?.access === undefined)
       throw new Error(`${String(route.method)} ${route.url} does not say who may call it`)
   })
-  server.addHook('onRequest', guard(options))
+  server.addHook('onRequest', guard(services))
   server.addHook('onSend', async (_, reply) => {
     for (const [name, value] of Object.entries(HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value)
     if (tls !== undefined) reply.header('strict-transport-security', 'max-age=31536000')

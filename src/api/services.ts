@@ -34,8 +34,8 @@ export interface Page {
 export interface ApiServices {
   readonly name: string
   readonly version: string
-  /** @throws GatewayError `auth.failed`, the same for an unknown token and a wrong secret. */
-  authenticate(tokenId: string, secret: string): Promise<Caller>
+  /** @throws GatewayError `auth.failed`, the same for an unknown token and a wrong secret; `auth.throttled` */
+  authenticate(tokenId: string, secret: string, address: string): Promise<Caller>
   /** What the one authorisation function needs to know now. */
   authorisation(): AuthorisationContext
   health(): Promise<Health>

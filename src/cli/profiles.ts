@@ -61,7 +61,7 @@ function profileFile(folder: string, name: string): string {
   return path.join(folder, 'profiles', `${name}.json`)
 }
 
-async function readProfile(folder: string, name: string): Promise<Profile | undefined> {
+export async function readProfile(folder: string, name: string): Promise<Profile | undefined> {
   const file = profileFile(folder, name)
   let text: string
   try {

@@ -34,12 +34,14 @@ export interface PolicyKeeperOptions {
 /** Holds the snapshot in force and swaps it whole when the files change. */
 export class PolicyKeeper {
   readonly #options: PolicyKeeperOptions
+  #sources: readonly PolicySource[]
   #state: PolicyState
   #reloading: Promise<PolicyState> | undefined
   readonly #watched: string[] = []
 
   private constructor(options: PolicyKeeperOptions, state: PolicyState) {
     this.#options = options
+    this.#sources = options.sources
     this.#state = state
   }
 
@@ -60,12 +62,13 @@ export class PolicyKeeper {
   }
 
   get sources(): readonly string[] {
-    return this.#options.sources.map((source) => (source.kind === 'file' ? source.file : source.source))
+    return this.#sources.map((source) => (source.kind === 'file' ? source.file : source.source))
   }
 
   /** Looks for edits from now on. */
   watch(): void {
-    for (const source of this.#options.sources) {
+    this.close()
+    for (const source of this.#sources) {
       if (source.kind !== 'file') continue
       this.#watched.push(source.file)
       watchFile(source.file, { interval: WATCH_INTERVAL_MS, persistent: false }, () => void this.reload())
@@ -76,16 +79,26 @@ export class PolicyKeeper {
     for (const file of this.#watched.splice(0)) unwatchFile(file)
   }
 
-  /** Reads the files again. Never rejects: what is wrong with them is in the answer, and the old rules stay in force. */
-  reload(): Promise<PolicyState> {
+  /**
+   * Reads the files again. Never rejects: what is wrong with them is in the answer, and the old rules stay in force.
+   *
+   * @param sources - Other files than before.
+   */
+  reload(sources?: readonly PolicySource[]): Promise<PolicyState> {
     const after = this.#reloading ?? Promise.resolve(this.#state)
-    const reloading = after.then(() => this.#reload())
+    const reloading = after.then(() => {
+      if (sources !== undefined) {
+        this.#sources = sources
+        if (this.#watched.length > 0) this.watch()
+      }
+      return this.#reload()
+    })
     this.#reloading = reloading
     return reloading
   }
 
   async #reload(): Promise<PolicyState> {
-    const compiled = await checkPolicies(this.#options.sources)
+    const compiled = await checkPolicies(this.#sources)
     const before = this.#state
     if ('problems' in compiled) {
       this.#state = { ...before, problems: compiled.problems }

@@ -10,10 +10,6 @@ export const limitsSchema = z
   .strictObject({
     maxConnections: limit('connections', 10_000, 'Client connections of one listener, authenticated or not.'),
     maxUnauthenticatedConnections: limit('connections', 256, 'Connections that have not authenticated yet.'),
-    maxUnauthenticatedPerAddress: limit('connections', 64, 'The same, from one address.'),
-    maxUnauthenticatedBytes: limit('bytes', 65_536, 'Bytes that a client may send before it is authenticated.', {
-      min: 1_024,
-    }),
     authenticationTimeoutMs: limit(
       'milliseconds',
       session.authenticationTimeoutMs,
@@ -38,13 +34,6 @@ export const limitsSchema = z
       },
     ),
     maxNames: limit('names', session.maxNames, 'Prepared statements, portals and cursors that a client keeps open.'),
-    maxStatementBytes: limit('bytes', 1_048_576, 'Longest statement text that is judged.', {
-      min: 1_024,
-      max: 67_108_864,
-    }),
-    maxStatements: limit('statements', 1_000, 'Statements in one query text.'),
-    maxStatementDepth: limit('levels', 500, 'Nesting of one statement.', { max: 10_000 }),
-    statementCacheEntries: limit('statements', 2_000, 'Judged statements remembered, for all sessions together.'),
     connectTimeoutMs: limit('milliseconds', session.connectTimeoutMs, 'Opening a target.', { max: MAX_TIMER_MS }),
     evidenceTimeoutMs: limit(
       'milliseconds',

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { DEFAULT_SESSION_LIMITS } from '../../engine/limits.ts'
 import { ACCESS_LEVELS } from '../../kernel/index.ts'
+import { DEFAULT_JOURNAL_LIMITS } from '../../recording/index.ts'
 import { limitsSchema } from './limits.ts'
 import { filePath, instant, labels, limit, name, port, secretReference } from './words.ts'
 
@@ -57,7 +58,6 @@ const api = z
       .describe('How people reach the API, for links in notices. Default: made from host and port.'),
     tls: tlsFiles.optional(),
     maxBodyBytes: limit('bytes', 1_048_576, 'Longest request body.', { max: 64 * 1_048_576 }),
-    maxFailedLoginsPerMinute: limit('attempts per minute and address', 30, 'Failed authentications before `429`.'),
   })
   .prefault({})
   .describe('The REST API, which the command line uses too.')
@@ -117,9 +117,20 @@ const recording = z
     folder: filePath
       .default('recordings')
       .describe('Folder of the recordings, relative to the data folder. Default: recordings.'),
-    syncIntervalMs: limit('milliseconds', 1_000, 'How far a `buffered` recording may lag behind on disk.', {
-      max: 60_000,
-    }),
+    syncIntervalMs: limit(
+      'milliseconds',
+      DEFAULT_JOURNAL_LIMITS.syncIntervalMs,
+      'How often a `buffered` recording is synced to the disk.',
+      {
+        max: 60_000,
+      },
+    ),
+    maxUnsyncedMs: limit(
+      'milliseconds',
+      DEFAULT_JOURNAL_LIMITS.maxLagMs,
+      'Lag of a `buffered` recording after which its session ends.',
+      { max: 600_000 },
+    ),
     maxRecordedRows: limit(
       'rows',
       DEFAULT_SESSION_LIMITS.maxRecordedRows,
@@ -184,3 +195,12 @@ export function configSchema(shapes: readonly TargetShape[]) {
 
 /** The file as parsed, before paths are resolved. */
 export type ConfigFile = z.output<ReturnType<typeof configSchema>>
+
+/** JSON Schema (2020-12) of the file, for editors and for the documentation. */
+export function configJsonSchema(shapes: readonly TargetShape[]): Record<string, unknown> {
+  const schema = z.toJSONSchema(configSchema(shapes), { io: 'input', unrepresentable: 'any' }) as Record<
+    string,
+    unknown
+  >
+  return { ...schema, title: 'Sallyport configuration' }
+}

@@ -91,7 +91,12 @@ function tellExplanation({ output }: Context, explanation: ExplanationView): voi
 function tellStatus({ output, terminal }: Context, status: z.output<typeof policyStatusView>): number {
   output.answer(status, () => {
     output.fields([
-      ['rules', String(status.rules)],
+      [
+        'rules',
+        status.rules
+          .map((rule) => `${rule.name} (${rule.effect}${rule.mode === 'observe' ? ', observe' : ''})`)
+          .join('\n'),
+      ],
       ['digest', status.digest],
       ['loaded', `${shortTime(status.loadedAt)} UTC`],
       ['files', status.sources.join('\n')],

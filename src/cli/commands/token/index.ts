@@ -1,7 +1,8 @@
 import path from 'node:path'
+import { Option } from 'commander'
 import { z } from 'zod'
 import { type NewToken, newTokenView, type TokenRequest, tokenView } from '../../../api/schemas.ts'
-import type { ActorKind } from '../../../kernel/index.ts'
+import { ACCESS_LEVELS, type AccessLevel, type ActorKind } from '../../../kernel/index.ts'
 import type { Context, Register } from '../../context.ts'
 import { durationOf } from '../../duration.ts'
 import { shortTime } from '../../output.ts'
@@ -9,6 +10,9 @@ import { saveProfile } from '../../profiles.ts'
 
 interface CreateOptions {
   readonly user: string
+  readonly name?: string
+  readonly target?: readonly string[]
+  readonly level?: string
   readonly agent?: string
   readonly service?: string
   readonly expires?: string
@@ -24,6 +28,9 @@ export const registerToken: Register = (parent, { run }) => {
     .requiredOption('--user <subject>', 'whom it is for')
     .option('--agent <name>', 'the AI agent that will act with it, such as claude-code')
     .option('--service <name>', 'the program that will act with it')
+    .option('--name <text>', 'what it is for, for people')
+    .option('--target <name...>', 'targets that it may open (default: all that the grants allow)')
+    .addOption(new Option('--level <level>', 'cap on what the grants give').choices([...ACCESS_LEVELS]))
     .option('--expires <time>', 'such as 8h or 30d (default: 30d)')
     .option('--save <profile>', 'keep it as a profile instead of printing the secret')
     .option('-c, --config <file>', "offline: write to this configuration's store; for the first administrator")
@@ -42,6 +49,9 @@ async function create(context: Context, options: CreateOptions): Promise<undefin
   const { output, terminal, toolbox } = context
   const request: TokenRequest = {
     user: options.user,
+    ...(options.name === undefined ? {} : { name: options.name }),
+    ...(options.target === undefined ? {} : { targets: [...options.target] }),
+    ...(isLevel(options.level) ? { level: options.level } : {}),
     ...actorOf(options),
     ...(options.expires === undefined ? {} : { expiresInMs: durationOf(options.expires, '--expires') }),
   }
@@ -71,10 +81,14 @@ async function create(context: Context, options: CreateOptions): Promise<undefin
     output.fields([
       ['token', `${made.token.id}:${made.secret}`],
       ['for', made.token.principal],
-      ['expires', made.token.expiresAt === null ? 'never' : `${shortTime(made.token.expiresAt)} UTC`],
+      ['expires', `${shortTime(made.token.expiresAt)} UTC`],
     ])
     output.line('\nThe part after the colon is shown this once and kept nowhere.')
   })
+}
+
+function isLevel(level: string | undefined): level is AccessLevel {
+  return ACCESS_LEVELS.some((one) => one === level)
 }
 
 function actorOf(options: CreateOptions): { actor?: { kind: ActorKind; name: string } } {
@@ -93,7 +107,7 @@ async function list(context: Context): Promise<undefined> {
         one.id,
         one.principal,
         shortTime(one.createdAt),
-        one.expiresAt === null ? 'never' : shortTime(one.expiresAt),
+        shortTime(one.expiresAt),
         one.revokedAt === null ? 'in force' : `revoked ${shortTime(one.revokedAt)}`,
       ]),
       'There are no tokens that you may see.',
