@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compilePolicies, type PolicyDocument, parsePolicyYaml, policyDigest, policyJsonSchema } from './index.ts'
 import { policyKeys } from './sense.ts'
-import { policy, problemsOf } from './test-inputs.ts'
+import { input, policy, problemsOf } from './test-inputs.ts'
 
 const one = (rule: string) => `rules:\n  - ${rule}\n`
 
@@ -220,6 +220,12 @@ describe('YAML', () => {
     expect(problemsOf('rules: []\n__proto__: { polluted: true }\n')[0]).toMatch(/Unknown key|unrecognized/i)
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
   })
+})
+
+test('mask: null is the mask of that name, though YAML reads it as no value', () => {
+  const snapshot = policy(one('{ name: r, match: { columns: pan }, then: { mask: null } }'))
+  const decision = snapshot.decide(input())
+  expect(decision).toMatchObject({ kind: 'mask', masks: [{ mask: 'null', columns: ['*.pan'] }] })
 })
 
 describe('warnings', () => {

@@ -67,13 +67,13 @@ function explainRule(rule: CompiledRule, moment: Moment, principal: Principal, t
       const words =
         verdict.part === 'when'
           ? `the condition is false: ${verdict.wanted}`
-          : `${verdict.part} is not ${verdict.wanted}`
+          : `${verdict.part.replace('match.', '')} is not ${verdict.wanted}`
       return { ...base, outcome: 'not matched', part: verdict.part, words }
     }
     case 'excepted':
-      return { ...base, outcome: 'excepted', part: 'unless', words: `excepted by unless ${verdict.part}` }
+      return { ...base, outcome: 'excepted', part: 'unless', words: `unless ${verdict.part}` }
     case 'failed': {
-      const message = verdict.error instanceof Error ? verdict.error.message : String(verdict.error)
+      const [message] = (verdict.error instanceof Error ? verdict.error.message : String(verdict.error)).split('\n')
       return { ...base, outcome: 'failed', part: 'when', words: `could not be evaluated: ${message}` }
     }
   }
@@ -81,7 +81,10 @@ function explainRule(rule: CompiledRule, moment: Moment, principal: Principal, t
 
 function matchedWords(rule: CompiledRule): string {
   const parts = [describe(rule.match), rule.when === undefined ? '' : `when ${rule.when.source}`].filter(Boolean)
-  return parts.length === 0 ? 'matches everything' : `matches ${parts.join(' and ')}`
+  const where = parts.length === 0 ? 'whatever the operation' : parts.join(' and ')
+  if (rule.effect.kind !== 'mask') return where
+  const { columns, detect } = rule.effect.instruction
+  return `${where}; masks ${[...columns, ...detect.map((name) => `detected ${name}`)].join(', ')}`
 }
 
 const MARKS = { matched: '+', 'not matched': '-', excepted: '~', 'needs estimate': '?', failed: '!' } as const

@@ -152,8 +152,11 @@ const holdTerms = z
     'More approvals than reviewers: it could never be approved.',
   )
 
+// `mask: null` is how YAML spells the value null, and what people mean by it is the mask of that name.
+const maskKind = z.union([z.enum(MASK_KINDS), z.null().transform(() => 'null' as const)])
+
 const then = z
-  .union([z.enum(['allow', 'deny']), z.strictObject({ mask: z.enum(MASK_KINDS) }), z.strictObject({ hold: holdTerms })])
+  .union([z.enum(['allow', 'deny']), z.strictObject({ mask: maskKind }), z.strictObject({ hold: holdTerms })])
   .describe('deny > hold > mask > allow; masks add up. allow never lifts the grant of access.')
 
 const rule = z.strictObject({
