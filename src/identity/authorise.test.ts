@@ -52,7 +52,7 @@ const T = 'api.not_found' satisfies ErrorCode
 const G = 'access.no_grant' satisfies ErrorCode
 const SELF = 'review.self_approval' satisfies ErrorCode
 const NOT = 'review.not_reviewer' satisfies ErrorCode
-const table: readonly (readonly [Action, string, ...string[]])[] = [
+const table: [Action, string, ...string[]][] = [
   // action, thing: nobody, user, her agent, her other agent, other, other's agent, admin, admin's agent, admin service
   ['self.read', 'anything', A, 'own', 'own', 'own', 'own', 'own', 'own', 'own', 'own'],
   ['session.open', 'the target', A, 'own', 'own', 'own', G, G, G, G, G],
