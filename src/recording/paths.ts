@@ -29,6 +29,11 @@ export function sessionAt(path: string): string | undefined {
   return JOURNAL.exec(path)?.[1]
 }
 
+/** Whether a file claims to be part of the recordings; beside them stands the running gateway's lock. */
+export function isRecordingsPath(path: string): boolean {
+  return path.startsWith('open/') || path.startsWith('sealed/')
+}
+
 const TORN = /^sealed\/\d{4,}\/\d\d\/\d\d\/[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.torn-\d{1,6}$/
 
 export function isTornPath(path: string): boolean {

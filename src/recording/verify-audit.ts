@@ -9,7 +9,7 @@ import { readEntries, tileRoot } from './audit-log.ts'
 import { sha256 } from './frames.ts'
 import { leafHash, MerkleFrontier } from './merkle.ts'
 import { openNote, type Verifier } from './note.ts'
-import { openPath, sealedPath, sessionAt } from './paths.ts'
+import { isRecordingsPath, openPath, sealedPath, sessionAt } from './paths.ts'
 import { CHECKPOINT_PATH, type Checkpoint, parseCheckpointText, TILE_WIDTH, tilePath } from './tiles.ts'
 import { type RecordingReport, verifyRecording } from './verify-recording.ts'
 
@@ -82,7 +82,7 @@ class Verification {
   async run(): Promise<AuditReport> {
     // Files first: a gateway that is still running names a session's file in the log right after it creates it.
     const files: string[] = []
-    for await (const path of this.#recordings.list()) files.push(path)
+    for await (const path of this.#recordings.list()) if (isRecordingsPath(path)) files.push(path)
     const checkpoint = await this.#openCheckpoint()
     if (checkpoint !== undefined) await this.#checkTree(checkpoint)
     const known = new Set<string>()
