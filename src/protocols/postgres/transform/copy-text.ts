@@ -123,9 +123,9 @@ export function readEscapes(raw: Buffer): Buffer {
 export function writeEscapes(value: Buffer, delimiter: number): Buffer {
   const bytes: number[] = []
   for (const byte of value) {
-    const letter = byte === delimiter ? byte : LETTER_OF.get(byte)
+    const letter = LETTER_OF.get(byte)
     if (letter !== undefined) bytes.push(BACKSLASH, letter)
-    else if (byte === BACKSLASH) bytes.push(BACKSLASH, BACKSLASH)
+    else if (byte === BACKSLASH || byte === delimiter) bytes.push(BACKSLASH, byte)
     else bytes.push(byte)
   }
   return Buffer.from(bytes)
