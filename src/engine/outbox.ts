@@ -111,7 +111,17 @@ export class Outbox {
 
   #write(toClient: Buffer[], toTarget: Buffer[]): void {
     if (this.#closed) return
-    if (toTarget.length > 0 && !this.#target.write(toTarget)) this.clientReads.stop('peer-slow')
-    if (toClient.length > 0 && !this.#client.write(toClient)) this.targetReads.stop('peer-slow')
+    if (toTarget.length > 0 && !this.#target.write(joined(toTarget))) this.clientReads.stop('peer-slow')
+    if (toClient.length > 0 && !this.#client.write(joined(toClient))) this.targetReads.stop('peer-slow')
   }
+}
+
+/** Below this, copying the pieces together costs less than handing them to the system one by one. */
+const JOIN_BYTES = 16 * 1024
+
+function joined(buffers: Buffer[]): Buffer[] {
+  if (buffers.length === 1) return buffers
+  let bytes = 0
+  for (const buffer of buffers) bytes += buffer.length
+  return bytes > JOIN_BYTES ? buffers : [Buffer.concat(buffers, bytes)]
 }

@@ -64,7 +64,7 @@ export const ERROR_CODES = {
     403,
     '42501',
     3,
-    'A policy rule refuses this operation; the rule is named in the detail.',
+    'A policy rule refuses this operation. Change the statement, or ask whoever keeps the rule named in the detail.',
   ),
   'policy.failed': row(
     'gateway',

@@ -5,18 +5,9 @@ import type { Conversation, OwnQuestion } from './conversation.ts'
 import * as encode from './encode.ts'
 import type { Judged } from './judgement.ts'
 import type { CopyResponse, FieldDescription, Format } from './messages.ts'
+import { AnsweredByTarget } from './refusals.ts'
 import type { RunScene } from './run.ts'
 import { CopyOutTransformer, copyFields, planResult } from './transform/index.ts'
-
-/** The target has already said what is wrong; `frame` is its answer where the client has not got it yet. */
-export class AnsweredByTarget extends Error {
-  readonly frame: Buffer | undefined
-
-  constructor(frame: Buffer | undefined) {
-    super('the target refused the statement when it was described')
-    this.frame = frame
-  }
-}
 
 /** Masks one COPY … TO STDOUT for the client, and again for the recording, which may hold less. */
 export class CopyOut {
@@ -87,12 +78,28 @@ export class CopyPlanner {
     const { masker, session } = this.#scene
     const catalog = this.#scene.catalog()
     const { decision, protection } = judged
-    const client = planResult(fields, { masks: decision.masks, masker, catalog, computedIsProtected: protection.computed })
-    const rest = planResult(fields, { masks: this.#scene.atRest(), masker, catalog, computedIsProtected: protection.computedAtRest })
+    const client = planResult(fields, {
+      masks: decision.masks,
+      masker,
+      catalog,
+      computedIsProtected: protection.computed,
+    })
+    const rest = planResult(fields, {
+      masks: this.#scene.atRest(),
+      masker,
+      catalog,
+      computedIsProtected: protection.computedAtRest,
+    })
     const options = { ...copy.options, encoding: copy.options.encoding ?? this.#talk.clientEncoding }
     const transformer = (plan: typeof client) => new CopyOutTransformer(plan, { format: copy.format, options })
     const columns = client.describe()
-    session.journal.append({ type: 'columns', at: session.now(), operation: judged.operation.sequence, result: 0, columns })
+    session.journal.append({
+      type: 'columns',
+      at: session.now(),
+      operation: judged.operation.sequence,
+      result: 0,
+      columns,
+    })
     return new CopyOut(transformer(client), transformer(rest), session.services.limits.maxRecordedBytes)
   }
 

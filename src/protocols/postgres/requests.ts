@@ -1,35 +1,22 @@
-import { type Facts, GatewayError } from '../../kernel/index.ts'
-import type { SessionEffect, SqlAnalyzer, StatementAnalysis } from '../../sql/index.ts'
+import { GatewayError } from '../../kernel/index.ts'
+import type { SqlAnalyzer, StatementAnalysis } from '../../sql/index.ts'
 import type { CatalogKeeper } from './catalog-keeper.ts'
 import type { Conversation, NameChange, Portal, Prepared } from './conversation.ts'
-import { AnsweredByTarget, type CopyOut, CopyPlanner } from './copy-out.ts'
+import { type CopyOut, CopyPlanner } from './copy-out.ts'
 import * as encode from './encode.ts'
 import type { Case, Judge } from './judge.ts'
-import {
-  boundParameters,
-  EMPTY_FACTS,
-  type Judged,
-  mergeFacts,
-  portalDigest,
-  queryDigest,
-  type Resolved,
-} from './judgement.ts'
-import type { FieldDescription, FrontendMessage } from './messages.ts'
-import type { Lookup } from './names.ts'
+import { boundParameters, type Judged, portalDigest, queryDigest, type Resolved } from './judgement.ts'
+import type { FrontendMessage } from './messages.ts'
+import { dependsOnNames, Naming } from './naming.ts'
+import { awaitReadable, decodeSql } from './reading.ts'
+import { refuse } from './refusals.ts'
 import { Run, type RunScene } from './run.ts'
-import { isUtf8 } from './settings.ts'
 import type { Step } from './states.ts'
 
 type Message<K extends FrontendMessage['kind']> = Extract<FrontendMessage, { kind: K }>
 
-/** A statement whose syntax error makes the target fail just there, so that it rolls back and skips as after any error. */
-const REFUSAL = encode.parse('sallyport_refused', 'REFUSED BY SALLYPORT')
-const BACKSLASH = 0x5c
-
 /** What may change what the catalogue says. */
 const CATALOG_KINDS = new Set(['create', 'alter', 'drop', 'do', 'call', 'revoke', 'grant', 'load'])
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The client's direction: every message is understood, judged and recorded before its exact bytes are queued for the target. */
 export class Requests {
@@ -40,6 +27,7 @@ export class Requests {
   readonly #analyzer: SqlAnalyzer
   readonly #ended: () => boolean
   readonly #copies: CopyPlanner
+  readonly #naming: Naming
 
   constructor(options: {
     readonly talk: Conversation
@@ -55,6 +43,7 @@ export class Requests {
     this.#catalog = options.catalog
     this.#analyzer = options.analyzer
     this.#ended = options.ended
+    this.#naming = new Naming(options.talk, options.scene.session.services.limits.maxNames)
     this.#copies = new CopyPlanner({ talk: options.talk, scene: options.scene })
   }
 
@@ -62,16 +51,20 @@ export class Requests {
   handle(message: FrontendMessage, step: Step): Promise<void> | undefined {
     try {
       const pending =
-        step === 'pass' ? this.#copyIn(message) : step === 'refuse' ? this.#unsupported(message) : this.#judged(message)
-      return pending?.catch((error: unknown) => this.#refuse(message, error))
+        step === 'pass' ? this.#copyIn(message) : step === 'refuse' ? this.#unsupported() : this.#judged(message)
+      return pending?.catch((error: unknown) => this.#refused(message, error))
     } catch (error) {
-      this.#refuse(message, error)
+      this.#refused(message, error)
       return undefined
     }
   }
 
+  #refused(message: FrontendMessage, error: unknown): void {
+    if (!this.#ended()) refuse(message, error, this.#talk, this.#scene)
+  }
+
   #judged(message: FrontendMessage): Promise<void> | undefined {
-    if (this.#catalogPending !== undefined) return this.#awaitCatalog().then(() => this.#judged(message))
+    if (this.#catalogPending !== undefined) return this.#after(this.#catalogPending, () => this.#judged(message))
     switch (message.kind) {
       case 'query':
         return this.#query(message)
@@ -98,9 +91,9 @@ export class Requests {
   // ── Simple query ──────────────────────────────────────────────────────────────────────────────────────────────
 
   #query(message: Message<'query'>): Promise<void> | undefined {
-    const readable = this.#readable(message.sql)
-    if (readable instanceof Promise) return readable.then(() => this.#query(message))
-    const analyses = this.#analyzer.analyze(this.#text(message.sql))
+    const unreadable = awaitReadable(message.sql, this.#talk)
+    if (unreadable !== undefined) return this.#after(unreadable, () => this.#query(message))
+    const analyses = this.#analyzer.analyze(decodeSql(message.sql, this.#talk.clientEncoding))
     return this.#queryFrom(message, analyses, 0, [], [])
   }
 
@@ -115,7 +108,7 @@ export class Requests {
     try {
       for (let index = from; index < analyses.length; index++) {
         const analysis = analyses[index] as StatementAnalysis
-        const resolved = this.#resolve(analysis)
+        const resolved = this.#naming.resolve(analysis)
         if (resolved === 'wait')
           return this.#later(() => this.#queryFrom(message, analyses, index, judged, changes), changes)
         const result = this.#judge.judge({
@@ -130,11 +123,11 @@ export class Requests {
           return this.#undoing(changes, async () => {
             judged.push(await result)
             this.#alive()
-            changes.push(this.#changes(analysis))
+            changes.push(this.#naming.changes(analysis))
             await this.#queryFrom(message, analyses, index + 1, judged, changes)
           })
         judged.push(result)
-        changes.push(this.#changes(analysis))
+        changes.push(this.#naming.changes(analysis))
       }
     } catch (error) {
       this.#undo(changes)
@@ -177,11 +170,10 @@ export class Requests {
   // ── Extended query ────────────────────────────────────────────────────────────────────────────────────────────
 
   #parse(message: Message<'parse'>): Promise<void> | undefined {
-    const readable = this.#readable(message.sql)
-    if (readable instanceof Promise) return readable.then(() => this.#parse(message))
-    this.#limitNames()
-    const text = this.#text(message.sql)
-    const analyses = this.#analyzer.analyze(text)
+    const unreadable = awaitReadable(message.sql, this.#talk)
+    if (unreadable !== undefined) return this.#after(unreadable, () => this.#parse(message))
+    const name = this.#naming.admit(message.name)
+    const analyses = this.#analyzer.analyze(decodeSql(message.sql, this.#talk.clientEncoding))
     if (analyses.length > 1)
       throw new GatewayError('sql.unparsable', 'A prepared statement holds one statement only.', {
         hint: 'Send the statements one by one.',
@@ -204,18 +196,16 @@ export class Requests {
         via: 'extended',
         digest: () => queryDigest(message.raw, 0, []),
       })
-    const change = this.#talk.statements.change(this.#talk.segment, message.name, prepared)
+    const change = this.#talk.statements.change(this.#talk.segment, name, prepared)
     this.#forward(message, { kind: 'parse', change: { table: 'statements', change } })
     return undefined
   }
 
   #bind(message: Message<'bind'>): Promise<void> | undefined {
-    const found = this.#talk.statements.lookup(this.#talk.segment, message.statement)
-    if (found.kind === 'wait') return this.#later(() => this.#bind(message))
-    if (found.kind === 'unknown') throw unknownName('prepared statement', message.statement)
-    this.#limitNames()
-    const prepared = found.value
-    const resolved = this.#resolve(prepared.analysis)
+    this.#naming.admit(message.portal)
+    const prepared = this.#naming.statement(message.statement)
+    if (prepared === 'wait') return this.#later(() => this.#bind(message))
+    const resolved = this.#naming.resolve(prepared.analysis)
     if (resolved === 'wait') return this.#later(() => this.#bind(message))
     const judged = this.#judge.judge(this.#portalCase(message, prepared, resolved))
     if (judged instanceof Promise)
@@ -274,31 +264,26 @@ export class Requests {
   }
 
   #describe(message: Message<'describe'>): Promise<void> | undefined {
-    const { segment, statements, portals } = this.#talk
     if (message.target === 'statement') {
-      const found = statements.lookup(segment, message.name)
-      if (found.kind === 'wait') return this.#later(() => this.#describe(message))
-      if (found.kind === 'unknown') throw unknownName('prepared statement', message.name)
-      this.#forward(message, { kind: 'describe', prepared: found.value, portal: undefined, own: false })
+      const prepared = this.#naming.statement(message.name)
+      if (prepared === 'wait') return this.#later(() => this.#describe(message))
+      this.#forward(message, { kind: 'describe', prepared, portal: undefined, own: false })
       return undefined
     }
-    const found = portals.lookup(segment, message.name)
-    if (found.kind === 'wait') return this.#later(() => this.#describe(message))
-    if (found.kind === 'unknown') throw unknownName('portal', message.name)
-    this.#forward(message, { kind: 'describe', prepared: found.value.prepared, portal: found.value, own: false })
+    const portal = this.#naming.portal(message.name)
+    if (portal === 'wait') return this.#later(() => this.#describe(message))
+    this.#forward(message, { kind: 'describe', prepared: portal.prepared, portal, own: false })
     return undefined
   }
 
   #execute(message: Message<'execute'>): Promise<void> | undefined {
     const talk = this.#talk
-    const found = talk.portals.lookup(talk.segment, message.portal)
-    if (found.kind === 'wait') return this.#later(() => this.#execute(message))
-    if (found.kind === 'unknown') throw unknownName('portal', message.portal)
-    const portal = found.value
+    const portal = this.#naming.portal(message.portal)
+    if (portal === 'wait') return this.#later(() => this.#execute(message))
     const run = portal.run
     if (run === undefined)
       throw new GatewayError('pg.unsupported', 'An SQL cursor is read with FETCH, not with Execute.')
-    const still = this.#stillMeans(portal)
+    const still = this.#naming.stillMeans(portal)
     if (still === 'wait') return this.#later(() => this.#execute(message))
     if (!still)
       throw new GatewayError('sql.unknown_name', 'What this portal would run was redefined after it was bound.', {
@@ -312,21 +297,10 @@ export class Requests {
       talk.expect({ kind: 'describe', prepared: portal.prepared, portal, own: true })
     }
     if (!run.started)
-      this.#start(run, portal.prepared.analysis === undefined ? [] : this.#changes(portal.prepared.analysis))
+      this.#start(run, portal.prepared.analysis === undefined ? [] : this.#naming.changes(portal.prepared.analysis))
     talk.expectCopyIn([run])
     this.#forward(message, { kind: 'execute', run, portal })
     return undefined
-  }
-
-  /** The names inside an EXECUTE or FETCH mean what they meant when it was judged. */
-  #stillMeans(portal: Portal): boolean | 'wait' {
-    if (portal.dependsOn.length === 0) return true
-    const now = this.#resolve(portal.prepared.analysis)
-    if (now === 'wait') return 'wait'
-    return (
-      now.dependsOn.length === portal.dependsOn.length &&
-      now.dependsOn.every((one, index) => one === portal.dependsOn[index])
-    )
   }
 
   /** The policy may have changed since the portal was bound in an earlier segment; an approval given then still counts. */
@@ -350,10 +324,11 @@ export class Requests {
 
   #close(message: Message<'close'>): Promise<void> | undefined {
     const { statements, portals, segment } = this.#talk
+    const name = this.#naming.admit(message.name)
     const change: NameChange =
       message.target === 'statement'
-        ? { table: 'statements', change: statements.change(segment, message.name, undefined) }
-        : { table: 'portals', change: portals.change(segment, message.name, undefined) }
+        ? { table: 'statements', change: statements.change(segment, name, undefined) }
+        : { table: 'portals', change: portals.change(segment, name, undefined) }
     this.#forward(message, { kind: 'close', change })
     return undefined
   }
@@ -385,169 +360,23 @@ export class Requests {
 
   // ── Refusals ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #unsupported(message: FrontendMessage): undefined {
-    this.#refuse(
-      message,
-      new GatewayError('pg.unsupported', 'Function calls by number (the fast path) cannot be judged.', {
-        hint: 'Call the function with SELECT.',
-      }),
-    )
-    return undefined
-  }
-
-  /**
-   * Answers the client in its own tongue, as the target would have: the transaction fails, the rest of an extended
-   * segment is skipped. Where that makes a difference at the target, it is made to fail there too.
-   */
-  #refuse(message: FrontendMessage, thrown: unknown): void {
-    if (this.#ended()) return
-    if (thrown instanceof AnsweredByTarget) {
-      this.#passOn(message, thrown)
-      return
-    }
-    const error = GatewayError.from(thrown)
-    const { outbox, session } = this.#scene
-    if (error.code === 'gateway.internal')
-      session.services.logger.error('a message could not be judged', { session: session.info.id, error: error.detail })
-    if (!RECORDED_AS_OPERATION.has(error.code)) session.refused(error)
-    const frame = encode.errorResponse(error)
-    const simple = message.kind === 'query' || message.kind === 'functionCall'
-    const talk = this.#talk
-    if (talk.quiet) {
-      outbox.client(frame)
-      if (simple) outbox.client(encode.readyForQuery('I'))
-      else talk.state = 'skipping'
-      return
-    }
-    talk.expect({ kind: 'refusal', error: frame })
-    outbox.target(REFUSAL)
-    talk.segmentOpen = true
-    if (!simple) {
-      talk.state = 'skipping'
-      return
-    }
-    talk.expect({ kind: 'sync', duringCopy: false })
-    outbox.target(encode.sync())
-    talk.endSegment()
-  }
-
-  /** The target refused the gateway's own question about the statement, as it would have refused the statement. */
-  #passOn(message: FrontendMessage, { frame }: AnsweredByTarget): void {
-    if (frame === undefined) return
-    this.#scene.outbox.client(frame)
-    if (message.kind === 'query') this.#scene.outbox.client(encode.readyForQuery(this.#talk.transaction))
-    else this.#talk.state = 'skipping'
-  }
-
-  // ── Reading ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /**
-   * After an operation whose effects cannot be seen, the target might read backslashes or bytes above 0x7f in another
-   * way until it reports its settings. Such text waits for the report, or is refused where no report can come.
-   */
-  #readable(sql: Buffer): Promise<void> | undefined {
-    const talk = this.#talk
-    if (!talk.readingUncertain || !(sql.includes(BACKSLASH) || sql.some((byte) => byte > 0x7f))) return undefined
-    if (talk.idle) {
-      talk.readingUncertain = false
-      return undefined
-    }
-    if (talk.segmentOpen)
-      throw new GatewayError('sql.setting', 'How the target reads this text cannot be known before its last answer.', {
-        hint: 'Send it after the answer to the previous statement has arrived.',
-      })
-    return talk.answered().then(() => this.#alive())
-  }
-
-  #text(sql: Buffer): string {
-    if (isUtf8(this.#talk.clientEncoding)) {
-      try {
-        return utf8.decode(sql)
-      } catch {
-        throw new GatewayError('sql.encoding', 'The statement is not valid UTF-8.')
-      }
-    }
-    if (sql.some((byte) => byte > 0x7f))
-      throw new GatewayError(
-        'sql.encoding',
-        `With the client encoding "${this.#talk.clientEncoding}" only ASCII statements can be judged.`,
-        {
-          hint: "SET client_encoding TO 'UTF8' first.",
-        },
-      )
-    return sql.toString('latin1')
-  }
-
-  // ── Names ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** What EXECUTE and FETCH run. @throws GatewayError `sql.unknown_name` */
-  #resolve(analysis: StatementAnalysis | undefined): Resolved | 'wait' {
-    if (analysis === undefined) return { facts: EMPTY_FACTS, dependsOn: [] }
-    let facts: Facts = analysis.facts
-    const dependsOn: (Prepared | Portal)[] = []
-    for (const effect of analysis.effects) {
-      if (effect.kind !== 'execute' && effect.kind !== 'fetch') continue
-      const found: Lookup<Prepared> | Lookup<Portal> =
-        effect.kind === 'execute'
-          ? this.#talk.statements.lookup(this.#talk.segment, nameBytes(effect.name))
-          : this.#talk.portals.lookup(this.#talk.segment, nameBytes(effect.name))
-      if (found.kind === 'wait') return 'wait'
-      if (found.kind === 'unknown')
-        throw unknownName(effect.kind === 'execute' ? 'prepared statement' : 'cursor', effect.name)
-      dependsOn.push(found.value)
-      const prepared = 'sql' in found.value ? found.value : found.value.prepared
-      const inner = this.#resolve(prepared.analysis)
-      if (inner === 'wait') return 'wait'
-      facts = mergeFacts(facts, inner.facts)
-      dependsOn.push(...inner.dependsOn)
-    }
-    return { facts, dependsOn }
-  }
-
-  /** What the statement itself does to names once it has run. */
-  #changes(analysis: StatementAnalysis): NameChange[] {
-    const { statements, portals, segment } = this.#talk
-    const changes: NameChange[] = []
-    const statement = (name: string | undefined, value: Prepared | undefined) =>
-      changes.push({
-        table: 'statements',
-        change: statements.change(segment, name === undefined ? undefined : nameBytes(name), value),
-      })
-    const portal = (name: string | undefined, value: Portal | undefined) =>
-      changes.push({
-        table: 'portals',
-        change: portals.change(segment, name === undefined ? undefined : nameBytes(name), value),
-      })
-    for (const effect of analysis.effects) {
-      if (effect.kind === 'prepare') statement(effect.name, prepared(effect.statement))
-      else if (effect.kind === 'deallocate') statement(effect.name, undefined)
-      else if (effect.kind === 'declare') portal(effect.name, cursor(effect, segment))
-      else if (effect.kind === 'close') portal(effect.name, undefined)
-      else if (effect.kind === 'discard' && effect.what === 'all') {
-        statement(undefined, undefined)
-        portal(undefined, undefined)
-      }
-    }
-    return changes
-  }
-
-  #limitNames(): void {
-    const { maxNames } = this.#scene.session.services.limits
-    const { statements, portals } = this.#talk
-    if (statements.size + portals.size > maxNames)
-      throw new GatewayError('session.limit', `More than ${maxNames} statements and portals are open.`, {
-        hint: 'Close those that are not needed.',
-      })
+  #unsupported(): never {
+    throw new GatewayError('pg.unsupported', 'Function calls by number (the fast path) cannot be judged.', {
+      hint: 'Call the function with SELECT.',
+    })
   }
 
   // ── Waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Tries again once the target has answered something. */
   #later(again: () => Promise<void> | undefined, changes: readonly NameChange[][] = []): Promise<void> {
-    return this.#undoing(changes, async () => {
-      await this.#talk.answered()
-      this.#alive()
-      await again()
-    })
+    return this.#undoing(changes, () => this.#after(this.#talk.answered(), again))
+  }
+
+  async #after(event: Promise<void>, again: () => Promise<void> | undefined): Promise<void> {
+    await event
+    this.#alive()
+    await again()
   }
 
   async #undoing(changes: readonly NameChange[][], work: () => Promise<void>): Promise<void> {
@@ -571,15 +400,12 @@ export class Requests {
 
   #catalogPending: Promise<void> | undefined
 
-  async #awaitCatalog(): Promise<void> {
-    await this.#catalogPending
-    this.#alive()
-  }
-
   #start(run: Run, changes: readonly NameChange[]): void {
     run.start(changes)
     const { facts } = run.judged.operation
-    const hidden = facts.opaque.length > 0 || facts.dynamicSql
+    const anySetting =
+      run.judged.analysis?.effects.some((effect) => effect.kind === 'set' && effect.name === '*') === true
+    const hidden = facts.opaque.length > 0 || facts.dynamicSql || anySetting
     if (hidden) this.#talk.readingUncertain = true
     if (!hidden && !facts.kinds.some((kind) => CATALOG_KINDS.has(kind))) return
     this.#talk.catalogChange ??= this.#catalog.changing()
@@ -590,46 +416,4 @@ export class Requests {
       this.#catalogPending = pending
     }
   }
-}
-
-/** Refusals that the judge has recorded as operations, with their decision. */
-const RECORDED_AS_OPERATION = new Set([
-  'policy.denied',
-  'access.level',
-  'policy.opaque',
-  'policy.failed',
-  'mask.unprovable',
-  'review.denied',
-  'review.expired',
-  'review.withdrawn',
-])
-
-function dependsOnNames(analysis: StatementAnalysis): boolean {
-  return analysis.effects.some((effect) => effect.kind === 'execute' || effect.kind === 'fetch')
-}
-
-/** SQL names come as text, names in messages as bytes; both tables are keyed by bytes. */
-function nameBytes(name: string): string {
-  return Buffer.from(name, 'utf8').toString('latin1')
-}
-
-function prepared(statement: StatementAnalysis): Prepared {
-  return {
-    analysis: statement,
-    sql: Buffer.from(statement.text),
-    parameterTypes: [],
-    fields: undefined,
-    describedTypes: undefined,
-  }
-}
-
-function cursor(effect: Extract<SessionEffect, { kind: 'declare' }>, segment: number): Portal {
-  const fields: readonly FieldDescription[] | undefined = undefined
-  return { prepared: prepared(effect.statement), segment, fields, resultFormats: [], run: undefined, dependsOn: [] }
-}
-
-function unknownName(what: string, name: string): GatewayError {
-  return new GatewayError('sql.unknown_name', `The ${what} "${name.slice(0, 63)}" is not known here.`, {
-    hint: `Prepare or declare it in this session, through this gateway.`,
-  })
 }

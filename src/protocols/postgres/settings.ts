@@ -35,16 +35,12 @@ const READING_SETTINGS: Readonly<Record<string, readonly string[]>> = {
 /**
  * Judges a change of a setting, whichever way it is made (SET, set_config, start-up packet, `options`).
  *
- * @param name - `*` where it is not a constant.
+ * @param name - `*` where it cannot be told: then the relay waits for the target's own report of its settings.
  * @param value - undefined where it is not a constant.
  * @returns the refusal, or undefined.
  */
 export function refuseSetting(name: string, value: string | undefined): GatewayError | undefined {
   const setting = name.toLowerCase()
-  if (setting === '*')
-    return new GatewayError('sql.setting', 'Which setting this changes cannot be told before it runs.', {
-      hint: 'Name the setting as a constant, for example SET statement_timeout = 5000.',
-    })
   const fixed = FIXED_SETTINGS[setting]
   if (fixed !== undefined)
     return new GatewayError('sql.setting', `The setting "${setting}" cannot be changed here: ${fixed}.`, {

@@ -1,6 +1,6 @@
 import type { EngineServices } from '../../engine/index.ts'
 import type { OpenedSession } from '../../kernel/index.ts'
-import { SqlAnalyzer } from '../../sql/index.ts'
+import { DEFAULT_SQL_LIMITS, SqlAnalyzer } from '../../sql/index.ts'
 import { CatalogKeeper } from './catalog-keeper.ts'
 import type { QueryClient } from './query-client.ts'
 
@@ -26,6 +26,7 @@ export class TargetKnowledge {
       pollMs: services.limits.catalogPollMs,
     })
     this.analyzer = new SqlAnalyzer({
+      limits: DEFAULT_SQL_LIMITS,
       cacheEntries: CACHED_STATEMENTS,
       functions: (name) => this.catalog.snapshot.functionVolatility(name),
     })
