@@ -24,6 +24,8 @@ export interface PostgresBinaries {
 interface Search {
   /** Use these and no others. */
   readonly binFolder?: string | undefined
+  /** The npm package's `native` folder; found by itself when left out. */
+  readonly packagedFolder?: string | undefined
   readonly account: Account | undefined
   /** Where a copy may be put when the package's own folder cannot be used as it is. */
   readonly privateFolder: string
@@ -105,7 +107,7 @@ function privateCopy(native: string, search: Search): string {
 }
 
 function fromPackage(search: Search): PostgresBinaries | undefined {
-  const native = packagedFolder()
+  const native = search.packagedFolder ?? packagedFolder()
   if (native === undefined) return undefined
   try {
     hydrate(native)
