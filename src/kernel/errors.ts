@@ -98,6 +98,13 @@ export const ERROR_CODES = {
   'review.withdrawn': row('client', 409, '57014', 3, 'The review was withdrawn because the client cancelled or left.'),
   'review.not_found': row('client', 404, '22023', 4, 'There is no such review, or you may not see it.'),
   'review.not_pending': row('client', 409, '22023', 4, 'The review was already answered, withdrawn or has expired.'),
+  'review.mismatch': row(
+    'client',
+    409,
+    '42501',
+    3,
+    'The approval was given for another statement, other parameters or another session.',
+  ),
   'review.self_approval': row('policy', 403, '42501', 3, 'The approver must be another human than the requester.'),
   'review.not_reviewer': row('policy', 403, '42501', 3, 'You are not among the reviewers that the rule names.'),
   'sql.unparsable': row(

@@ -193,6 +193,12 @@ export interface HoldTerms {
   readonly reviewers: readonly string[]
   readonly approvals: number
   readonly expiresInMs: number
+  /** When several rules hold: the others' quorums, each of which must be met as well. */
+  readonly also?: readonly {
+    readonly rule: string
+    readonly reviewers: readonly string[]
+    readonly approvals: number
+  }[]
 }
 
 export interface ObservedRule {

@@ -146,7 +146,7 @@ describe('exactly this operation', () => {
     { name: 'a cut digest', digest: DIGEST.subarray(0, 31) },
     { name: 'no digest', digest: Buffer.alloc(0) },
   ])('$name is not what was approved', ({ digest }) => {
-    expect(codeOf(() => spend(approve(opened(), BOB), digest, START + 2))).toBe('review.not_pending')
+    expect(codeOf(() => spend(approve(opened(), BOB), digest, START + 2))).toBe('review.mismatch')
   })
 
   test('a pending review cannot be spent', () => {

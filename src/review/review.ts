@@ -164,7 +164,7 @@ export function withdraw(review: Review, reason: string, now: number): Review {
  * who spend at once, one loses.
  *
  * @param digest - Of what is about to run, computed anew.
- * @throws GatewayError `review.not_pending` (not approved, spent before, or for something else), `review.expired`, `review.denied`,
+ * @throws GatewayError `review.not_pending` (not approved, or spent before), `review.mismatch`, `review.expired`, `review.denied`,
  * `review.withdrawn`
  */
 export function spend(review: Review, digest: Buffer, now: number): Review {
@@ -173,10 +173,7 @@ export function spend(review: Review, digest: Buffer, now: number): Review {
   if (review.state === 'expired' || (isOpen(review) && now >= review.expiresAt)) throw expired()
   if (review.state !== 'approved') throw notPending(review)
   if (digest.length !== 32 || digest.toString('hex') !== review.digest) {
-    throw new GatewayError(
-      'review.not_pending',
-      'The approval is for another operation than the one that wants to run.',
-    )
+    throw new GatewayError('review.mismatch', 'The approval is for another operation than the one that wants to run.')
   }
   return step(review, 'spent', now, {})
 }

@@ -12,6 +12,7 @@ import {
 } from '../../kernel/index.ts'
 import type { ContentScanner, Masker } from '../../masking/index.ts'
 import { recordDecision } from '../../recording/index.ts'
+import { operationDigest } from '../../review/index.ts'
 import { redactLiterals, type StatementAnalysis } from '../../sql/index.ts'
 import type { CatalogKeeper } from './catalog-keeper.ts'
 import type { Companion } from './companion.ts'
@@ -121,7 +122,7 @@ export class Judge {
       facts: evidence.estimatedRows === undefined ? of.facts : { ...of.facts, estimatedRows: evidence.estimatedRows },
       text: this.#textAtRest(of),
       parameters: this.#parametersAtRest(of).map((parameter) => parameter.value),
-      digest: of.digest(),
+      digest: this.#bound(of),
     }
     try {
       const { settled, error } = await session.settle(held, decision, evidence, waiting)
@@ -133,6 +134,12 @@ export class Judge {
     } finally {
       waiting(undefined)
     }
+  }
+
+  /** What an approval binds: this session, person, actor and target beside the exact bytes and parameters. */
+  #bound(of: Case): Buffer {
+    const { id, principal, target } = this.#scene.session.info
+    return operationDigest({ sessionId: id, principal, target, text: of.digest(), parameters: of.parameters })
   }
 
   #deny(sequence: number, of: Case, decision: Extract<Decision, { kind: 'deny' }>): never {
