@@ -1,4 +1,6 @@
 export * from './analysis.ts'
 export * from './analyzer.ts'
+export { DEFAULT_SQL_LIMITS } from './limits.ts'
+export { countTouchedRows } from './postgres/count.ts'
 export { loadParser } from './postgres/parser.ts'
 export { ALL_REDACTED, redactLiterals } from './postgres/redact.ts'

@@ -1,7 +1,7 @@
 import type { FactsBuilder } from './builder.ts'
 import { SCALAR_HELPERS, SUMMARIES } from './function-rules.ts'
 import type { Walk } from './scope.ts'
-import { asType, constant, type Fields, list, sameTree, strings, tagged, text } from './tree.ts'
+import { asType, constant, type Fields, list, strings, tagged, text } from './tree.ts'
 
 /**
  * A statement is unbounded when nothing in its text limits it to some of a table's rows:
@@ -66,41 +66,82 @@ function join(kinds: readonly ('summary' | 'constant' | 'rows')[]): 'summary' | 
 
 /** Whether a WHERE limits the rows. Looking at a literal's value makes the facts depend on it. */
 export function restricts(facts: FactsBuilder, where: unknown): boolean {
-  return where !== undefined && limits(facts, where, false)
+  return where !== undefined && limits(new Condition(facts), where, false)
 }
 
-function limits(facts: FactsBuilder, value: unknown, negated: boolean): boolean {
+/**
+ * One condition under test. Trees are compared without the values of their constants, so that the answer holds for all
+ * texts of the same shape, and each node is numbered once, so that it is found in linear time.
+ */
+class Condition {
+  readonly facts: FactsBuilder
+  readonly #numbers = new WeakMap<object, number>()
+  readonly #known = new Map<string, number>()
+  readonly #varies = new WeakMap<object, boolean>()
+
+  constructor(facts: FactsBuilder) {
+    this.facts = facts
+  }
+
+  /** Equal for trees that differ in places and constants alone. */
+  number(value: unknown): number {
+    if (typeof value !== 'object' || value === null) return this.#intern(JSON.stringify(value) ?? '')
+    const seen = this.#numbers.get(value)
+    if (seen !== undefined) return seen
+    const parts = Object.entries(value).flatMap(([key, inner]) => {
+      if (key === 'location') return []
+      return [`${key}:${key === 'A_Const' ? Object.keys(inner ?? {}).join() : this.number(inner)}`]
+    })
+    const found = this.#intern(parts.join('|'))
+    this.#numbers.set(value, found)
+    return found
+  }
+
+  same(a: unknown, b: unknown): boolean {
+    return this.number(a) === this.number(b)
+  }
+
+  /** Names a column, or anything that may stand for one. */
+  varies(value: unknown): boolean {
+    if (typeof value !== 'object' || value === null) return false
+    const seen = this.#varies.get(value)
+    if (seen !== undefined) return seen
+    const found = Object.entries(value).some(([key, inner]) => {
+      return key === 'ColumnRef' || key === 'CurrentOfExpr' || this.varies(inner)
+    })
+    this.#varies.set(value, found)
+    return found
+  }
+
+  #intern(text: string): number {
+    const known = this.#known.get(text)
+    if (known !== undefined) return known
+    this.#known.set(text, this.#known.size)
+    return this.#known.size - 1
+  }
+}
+
+function limits(on: Condition, value: unknown, negated: boolean): boolean {
   const node = tagged(value)
   if (node === undefined) return false
-  if (!variesByRow(value)) return surelyNot(facts, value, negated)
+  if (!on.varies(value)) return surelyNot(on.facts, value, negated)
   const { type, fields } = node
-  if (type === 'TypeCast') return limits(facts, fields['arg'], negated)
+  if (type === 'TypeCast') return limits(on, fields['arg'], negated)
   if (type === 'BoolExpr') {
     const args = list(fields, 'args')
     const operator = text(fields, 'boolop')
-    if (operator === 'NOT_EXPR') return limits(facts, args[0], !negated)
+    if (operator === 'NOT_EXPR') return limits(on, args[0], !negated)
     const conjunction = (operator === 'AND_EXPR') !== negated
-    const parts = args.map((item) => limits(facts, item, negated))
-    return conjunction ? parts.some(Boolean) : parts.every(Boolean) && !complementary(args)
+    const parts = args.map((item) => limits(on, item, negated))
+    return conjunction ? parts.some(Boolean) : parts.every(Boolean) && !complementary(on, args)
   }
-  if (type === 'A_Expr') return comparisonLimits(facts, fields, negated)
+  if (type === 'A_Expr') return comparisonLimits(on, fields, negated)
   if (type === 'BooleanTest') {
     const test = text(fields, 'booltesttype')
-    if (test === 'IS_TRUE' || test === 'IS_NOT_FALSE') return limits(facts, fields['arg'], negated)
-    if (test === 'IS_FALSE' || test === 'IS_NOT_TRUE') return limits(facts, fields['arg'], !negated)
+    if (test === 'IS_TRUE' || test === 'IS_NOT_FALSE') return limits(on, fields['arg'], negated)
+    if (test === 'IS_FALSE' || test === 'IS_NOT_TRUE') return limits(on, fields['arg'], !negated)
   }
   return true
-}
-
-/** A column, or anything that may stand for one. */
-function variesByRow(value: unknown): boolean {
-  if (Array.isArray(value)) return value.some(variesByRow)
-  if (typeof value !== 'object' || value === null) return false
-  for (const [key, inner] of Object.entries(value)) {
-    if (key === 'ColumnRef' || key === 'CurrentOfExpr') return true
-    if (variesByRow(inner)) return true
-  }
-  return false
 }
 
 /** `false`, `1 = 0` and the like: restricts to no rows at all. */
@@ -149,21 +190,21 @@ function isNumber(value: unknown): boolean {
 const HOLDS_WITH_ITSELF = new Set(['=', '<=', '>=', '~~', '~~*', '@>', '<@', '&&', '~=', '%'])
 const FAILS_WITH_ITSELF = new Set(['<>', '!=', '<', '>', '!~~', '!~~*'])
 
-function comparisonLimits(facts: FactsBuilder, fields: Fields, negated: boolean): boolean {
+function comparisonLimits(on: Condition, fields: Fields, negated: boolean): boolean {
   const kind = text(fields, 'kind')
   const operator = strings(list(fields, 'name')).at(-1) ?? ''
-  const same = sameTree(fields['lexpr'], fields['rexpr'])
+  const same = on.same(fields['lexpr'], fields['rexpr'])
   if (kind === 'AEXPR_NOT_DISTINCT' && same) return negated
   if (kind === 'AEXPR_DISTINCT' && same) return !negated
   if (same && HOLDS_WITH_ITSELF.has(operator)) return negated
   if (same && FAILS_WITH_ITSELF.has(operator)) return !negated
   if (kind === 'AEXPR_IN' || kind === 'AEXPR_BETWEEN' || kind === 'AEXPR_BETWEEN_SYM') {
     const items = list(asType(fields['rexpr'], 'List') ?? {}, 'items')
-    const holds = items.filter((item) => sameTree(fields['lexpr'], item)).length
+    const holds = items.filter((item) => on.same(fields['lexpr'], item)).length
     if (kind === 'AEXPR_IN' && holds > 0) return (operator === '=') === negated
     if (kind !== 'AEXPR_IN' && items.length === 2 && holds === 2) return negated
   }
-  if (matchesEverything(facts, fields, kind, operator)) return operator.startsWith('!') !== negated
+  if (matchesEverything(on.facts, fields, kind, operator)) return operator.startsWith('!') !== negated
   return true
 }
 
@@ -185,15 +226,16 @@ function similarPattern(value: unknown): string | undefined {
   return constant(pattern) ?? undefined
 }
 
-/** `x IS NULL OR x IS NOT NULL`, `a OR NOT a`, `x = 1 OR x <> 1`. */
-function complementary(args: readonly unknown[]): boolean {
-  return args.some((a, index) => args.slice(index + 1).some((b) => opposite(a, b) || opposite(b, a)))
+/** `x IS NULL OR x IS NOT NULL`, `a OR NOT a`, `x = 1 OR x <> 1`, `x < 1 OR x >= 1`. */
+function complementary(on: Condition, args: readonly unknown[]): boolean {
+  const present = new Set(args.flatMap((item) => identities(on, item)))
+  return args.some((item) => opposites(on, item).some((key) => present.has(key)))
 }
 
 const OPPOSITES: Readonly<Record<string, readonly string[]>> = {
   '=': ['<>', '!='],
-  '<': ['>=', '>', '<='],
-  '>': ['<=', '>=', '<'],
+  '<': ['>=', '>'],
+  '>': ['<=', '<'],
   '<=': ['>', '>='],
   '>=': ['<', '<='],
   '~~': ['!~~'],
@@ -201,21 +243,30 @@ const OPPOSITES: Readonly<Record<string, readonly string[]>> = {
   '~': ['!~'],
 }
 
-function opposite(a: unknown, b: unknown): boolean {
-  const left = tagged(a)
-  const right = tagged(b)
-  if (left === undefined || right === undefined) return false
-  if (right.type === 'BoolExpr' && text(right.fields, 'boolop') === 'NOT_EXPR')
-    return sameTree(a, list(right.fields, 'args')[0])
-  if (left.type === 'NullTest' && right.type === 'NullTest')
-    return (
-      text(left.fields, 'nulltesttype') !== text(right.fields, 'nulltesttype') &&
-      sameTree(left.fields['arg'], right.fields['arg'])
-    )
-  if (left.type !== 'A_Expr' || right.type !== 'A_Expr') return false
-  if (!sameTree(left.fields['lexpr'], right.fields['lexpr'])) return false
-  const operators = [left, right].map(({ fields }) => strings(list(fields, 'name')).at(-1) ?? '')
-  const opposed = OPPOSITES[operators[0] ?? '']?.includes(operators[1] ?? '') === true
-  // Ranges from both sides of two constants: whether they leave a gap depends on the values, so they count as everything.
-  return opposed && (sameTree(left.fields['rexpr'], right.fields['rexpr']) || /^[<>]/.test(operators[0] ?? ''))
+function identities(on: Condition, value: unknown): string[] {
+  const keys = [`is ${on.number(value)}`]
+  const node = tagged(value)
+  if (node?.type === 'NullTest') keys.push(`${text(node.fields, 'nulltesttype')} ${on.number(node.fields['arg'])}`)
+  if (node?.type === 'A_Expr') keys.push(compared(on, node.fields, operatorOf(node.fields)))
+  return keys
+}
+
+function opposites(on: Condition, value: unknown): string[] {
+  const node = tagged(value)
+  if (node?.type === 'BoolExpr' && text(node.fields, 'boolop') === 'NOT_EXPR')
+    return [`is ${on.number(list(node.fields, 'args')[0])}`]
+  if (node?.type === 'NullTest') {
+    const other = text(node.fields, 'nulltesttype') === 'IS_NULL' ? 'IS_NOT_NULL' : 'IS_NULL'
+    return [`${other} ${on.number(node.fields['arg'])}`]
+  }
+  if (node?.type !== 'A_Expr') return []
+  return (OPPOSITES[operatorOf(node.fields)] ?? []).map((operator) => compared(on, node.fields, operator))
+}
+
+function operatorOf(fields: Fields): string {
+  return strings(list(fields, 'name')).at(-1) ?? ''
+}
+
+function compared(on: Condition, fields: Fields, operator: string): string {
+  return `${on.number(fields['lexpr'])} ${operator} ${on.number(fields['rexpr'])}`
 }

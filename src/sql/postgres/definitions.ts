@@ -148,11 +148,18 @@ export function definition(walk: Walk, scope: Scope, type: string, fields: Field
     if (known.kind === 'create' && MAKES_RELATION.has(type)) createdRelation(walk, subject, known.reason)
     else writeRelation(facts, name, known.reason)
     const schema = text(subject, 'schemaname')
-    inner.relations.push({ ...baseShape(name), name: text(subject, 'relname') ?? '', schema, aside: false })
+    inner.relations.push({
+      ...baseShape(name),
+      name: text(subject, 'relname') ?? '',
+      schema,
+      aside: type === 'RuleStmt',
+    })
   }
-  if (known.kind !== 'maintenance') facts.effects.push({ kind: 'ddl', temporary })
+  if (known.kind !== 'maintenance' && !MAKES_RELATION.has(type)) facts.effects.push({ kind: 'ddl', temporary })
+  const { unbounded } = facts
   SPECIAL[type]?.(walk, inner, fields)
   children(walk, inner, type, fields)
+  facts.unbounded = unbounded // what is defined does not run yet
 }
 
 /** A temporary one of these can be created with `write`. */
@@ -169,11 +176,14 @@ function children(walk: Walk, scope: Scope, type: string, fields: Fields): void 
     const value = fields[field]
     if ((SUBJECTS as readonly string[]).includes(field) && isObject(value) && typeof value['relname'] === 'string')
       continue
-    if (type === 'ViewStmt' && field === 'query') continue
+    if (HANDLED[type] === field) continue
     const single = EMBEDDED[type]?.[field]
     expression(walk, scope, single !== undefined && isObject(value) ? { [single]: value } : value, 'write')
   }
 }
+
+/** Fields that the special handling below has already read. */
+const HANDLED: Readonly<Record<string, string>> = { ViewStmt: 'query', GrantStmt: 'objects', VacuumStmt: 'rels' }
 
 const EMBEDDED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   AlterDefaultPrivilegesStmt: { action: 'GrantStmt' },

@@ -75,6 +75,12 @@ function one(walk: Walk, scope: Scope, type: string, fields: Fields, use: Column
       return fieldsOf(walk, scope, type, fields, use)
     case 'A_Indirection':
       return indirection(walk, scope, fields, use)
+    case 'IndexElem': {
+      // A unique index compares values, and its errors quote them.
+      const { name } = fields
+      if (typeof name === 'string') columnRef(walk, scope, { fields: [{ String: { sval: name } }] }, 'predicate')
+      return fieldsOf(walk, scope, type, fields, use)
+    }
     case 'JsonAggConstructor':
       expression(walk, scope, fields['agg_filter'], 'predicate')
       expressions(walk, scope, list(fields, 'agg_order'), 'predicate')

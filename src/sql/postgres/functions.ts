@@ -5,7 +5,7 @@ import { FUNCTION_RULES, type FunctionRule, HARMLESS_VOLATILE } from './function
 import { foldName } from './names.ts'
 import type { Scope, Walk } from './scope.ts'
 import { applySetting } from './settings.ts'
-import { constant, type Fields, flag, list, qualified, strings } from './tree.ts'
+import { asType, constant, type Fields, flag, list, qualified, strings } from './tree.ts'
 
 /** A call: what the function is, then what its arguments read. */
 export function functionCall(walk: Walk, scope: Scope, fields: Fields, use: ColumnUse, exact = false): void {
@@ -100,12 +100,14 @@ function literal(value: unknown): string | undefined {
 }
 
 function setConfig(walk: Walk, args: readonly unknown[], exact: boolean): void {
-  const [name, value, local] = args.map(literal)
+  const [given, value, local] = args.map(literal)
+  const reference = strings(list(asType(args[0], 'ColumnRef') ?? {}, 'fields'))
+  const name = given ?? (reference.join() === 'name' ? walk.settingName : undefined)
   walk.facts.literalSensitive = true
   if (name === undefined) walk.facts.hides('the name of a setting is computed')
   applySetting(walk.facts, {
     name: name === undefined ? '*' : name.toLowerCase(),
-    value: exact ? value : undefined,
+    value: exact && name !== undefined ? value : undefined,
     local: exact && (local === 'true' || local === 't' || local === 'on' || local === '1'),
     via: 'set_config',
   })

@@ -6,14 +6,15 @@ import { writeRelation } from './relations.ts'
 import { baseShape, NOTHING, newScope, type Scope, type Shape, type Walk } from './scope.ts'
 import { asType, type Fields, list, relationName, struct, text } from './tree.ts'
 
-const DATA_CHANGES = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
+const DATA_CHANGES = { InsertStmt: 'insert', UpdateStmt: 'update', DeleteStmt: 'delete', MergeStmt: 'merge' } as const
 
-export function isDataChange(type: string): boolean {
-  return DATA_CHANGES.has(type)
+export function isDataChange(type: string): type is keyof typeof DATA_CHANGES {
+  return Object.hasOwn(DATA_CHANGES, type)
 }
 
 /** Walks a data-modifying statement; the shape is that of its RETURNING list. */
 export function dataChange(walk: Walk, outer: Scope, type: string, fields: Fields, use: ColumnUse): Shape {
+  if (isDataChange(type)) walk.facts.does(DATA_CHANGES[type])
   const clauses = withClause(walk, newScope(outer), struct(fields, 'withClause'))
   switch (type) {
     case 'InsertStmt':
@@ -39,7 +40,6 @@ function target(walk: Walk, scope: Scope, fields: Fields, reason: string): strin
 }
 
 function insert(walk: Walk, clauses: Scope, fields: Fields, use: ColumnUse): Shape {
-  walk.facts.does('insert')
   const scope = newScope(clauses)
   const table = target(walk, scope, fields, 'it inserts rows')
   const source = asType(fields['selectStmt'], 'SelectStmt')
@@ -69,7 +69,6 @@ function insertValues(walk: Walk, scope: Scope, source: Fields): void {
 }
 
 function update(walk: Walk, clauses: Scope, fields: Fields, use: ColumnUse): Shape {
-  walk.facts.does('update')
   const scope = newScope(clauses)
   const table = target(walk, scope, fields, 'it updates rows')
   for (const item of list(fields, 'fromClause')) rangeItem(walk, scope, item, 'write')
@@ -80,7 +79,6 @@ function update(walk: Walk, clauses: Scope, fields: Fields, use: ColumnUse): Sha
 }
 
 function remove(walk: Walk, clauses: Scope, fields: Fields, use: ColumnUse): Shape {
-  walk.facts.does('delete')
   const scope = newScope(clauses)
   const table = target(walk, scope, fields, 'it deletes rows')
   for (const item of list(fields, 'usingClause')) rangeItem(walk, scope, item, 'expression')
@@ -91,7 +89,6 @@ function remove(walk: Walk, clauses: Scope, fields: Fields, use: ColumnUse): Sha
 
 function merge(walk: Walk, clauses: Scope, fields: Fields, use: ColumnUse): Shape {
   const { facts } = walk
-  facts.does('merge')
   const scope = newScope(clauses)
   const table = target(walk, scope, fields, 'it merges rows')
   rangeItem(walk, scope, fields['sourceRelation'], 'write')

@@ -1,4 +1,4 @@
-import type { ColumnUse } from '../../kernel/index.ts'
+import { type ColumnUse, GatewayError } from '../../kernel/index.ts'
 import { boundedLimit, restricts, singleRow } from './bounds.ts'
 import { columnRef, expression, expressions, nested } from './expression.ts'
 import { functionCall, isConfigCall } from './functions.ts'
@@ -9,6 +9,7 @@ import {
   baseShape,
   type CommonTable,
   columnOrigins,
+  distinct,
   everything,
   indirect,
   NOTHING,
@@ -25,11 +26,32 @@ import {
 } from './scope.ts'
 import { asType, constant, type Fields, list, relationName, strings, struct, tagged, text } from './tree.ts'
 
+/** Names are looked up among these, so their number bounds the work. */
+const MAX_COMMON_TABLES = 500
+const MAX_RELATIONS = 500
+
+function tooMany(what: string, limit: number): GatewayError {
+  return new GatewayError('sql.too_large', `The statement has over ${limit} ${what}.`)
+}
+
+export interface SelectOptions {
+  /** The statement itself, not a part of one. */
+  readonly top?: boolean
+  /** Called between the arms of a set operation, with what the left one yields. */
+  readonly afterLeft?: ((left: Shape) => void) | undefined
+}
+
 /**
  * Walks a query. `use` says what becomes of its rows: `output` when the target reports their origin to the client,
  * `write` when they flow into a table, `predicate` when they only decide something.
  */
-export function select(walk: Walk, outer: Scope, fields: Fields, use: ColumnUse, top = false): Shape {
+export function select(
+  walk: Walk,
+  outer: Scope,
+  fields: Fields,
+  use: ColumnUse,
+  { top = false, afterLeft }: SelectOptions = {},
+): Shape {
   walk.facts.does('select')
   const scope = withClause(walk, newScope(outer), struct(fields, 'withClause'))
   const into = struct(fields, 'intoClause')
@@ -38,7 +60,7 @@ export function select(walk: Walk, outer: Scope, fields: Fields, use: ColumnUse,
   if (list(fields, 'lockingClause').length > 0) rowLock(walk)
   const shape =
     text(fields, 'op') !== 'SETOP_NONE' && fields['op'] !== undefined
-      ? setOperation(walk, scope, fields, rows)
+      ? setOperation(walk, scope, fields, rows, afterLeft)
       : plainSelect(walk, scope, fields, rows, top && isBare(fields))
   expression(walk, scope, fields['limitOffset'], 'predicate')
   expression(walk, scope, fields['limitCount'], 'predicate')
@@ -70,7 +92,10 @@ function isBare(fields: Fields): boolean {
 function plainSelect(walk: Walk, scope: Scope, fields: Fields, use: ColumnUse, exact: boolean): Shape {
   if (list(fields, 'valuesLists').length > 0) return valuesList(walk, scope, fields, use)
   for (const item of list(fields, 'fromClause')) rangeItem(walk, scope, item, use)
+  const outerName = walk.settingName
+  walk.settingName = chosenSetting(fields)
   const shape = targetList(walk, scope, list(fields, 'targetList'), use, exact)
+  walk.settingName = outerName
   expression(walk, scope, fields['whereClause'], 'predicate')
   expression(walk, scope, fields['havingClause'], 'predicate')
   expressions(walk, scope, list(fields, 'windowClause'), 'predicate')
@@ -80,6 +105,19 @@ function plainSelect(walk: Walk, scope: Scope, fields: Fields, use: ColumnUse, e
   const touchesAll = scope.relations.some((relation) => !relation.aside && relation.unbounded)
   const unbounded = touchesAll && !restricts(walk.facts, fields['whereClause']) && !singleRow(walk, fields)
   return { ...shape, unbounded }
+}
+
+/** pg_dump asks `SELECT set_config(name, …) FROM pg_settings WHERE name = 'x'`, so that a missing setting is no error. */
+function chosenSetting(fields: Fields): string | undefined {
+  const from = list(fields, 'fromClause')
+  const table = asType(from[0], 'RangeVar')
+  if (from.length !== 1 || table === undefined || !/^(?:pg_catalog\.)?pg_settings$/.test(relationName(table)))
+    return undefined
+  const where = asType(fields['whereClause'], 'A_Expr')
+  if (where === undefined || strings(list(where, 'name')).join() !== '=' || where['kind'] !== 'AEXPR_OP')
+    return undefined
+  const column = strings(list(asType(where['lexpr'], 'ColumnRef') ?? {}, 'fields'))
+  return column.join() === 'name' ? (constant(where['rexpr']) ?? undefined) : undefined
 }
 
 /** ORDER BY and its like may name an output column, or count to it. */
@@ -101,23 +139,31 @@ function orderBy(walk: Walk, scope: Scope, clause: readonly unknown[], shape: Sh
 }
 
 function valuesList(walk: Walk, scope: Scope, fields: Fields, use: ColumnUse): Shape {
-  const columns: Origin[][] = []
+  const columns: (readonly Origin[])[] = []
   const rowUse = use === 'output' ? 'expression' : use
   for (const row of list(fields, 'valuesLists'))
     list(asType(row, 'List') ?? {}, 'items').forEach((item, index) => {
       const found = noting(walk, () => expression(walk, scope, item, rowUse))
-      columns[index] = [...(columns[index] ?? []), ...found]
+      columns[index] = distinct([...(columns[index] ?? []), ...found])
     })
   const ordered = columns.map((origins, index): OutputColumn => ({ name: `column${index + 1}`, origins }))
   orderBy(walk, scope, list(fields, 'sortClause'), shapeOf(ordered, []))
   return shapeOf(ordered, [])
 }
 
-function setOperation(walk: Walk, scope: Scope, fields: Fields, use: ColumnUse): Shape {
+function setOperation(
+  walk: Walk,
+  scope: Scope,
+  fields: Fields,
+  use: ColumnUse,
+  afterLeft: SelectOptions['afterLeft'],
+): Shape {
   const inner = use === 'output' ? 'expression' : use
   const arms: Shape[] = []
-  for (const arm of [struct(fields, 'larg'), struct(fields, 'rarg')])
+  for (const arm of [struct(fields, 'larg'), struct(fields, 'rarg')]) {
     if (arm !== undefined) nested(walk, () => arms.push(select(walk, scope, arm, inner)))
+    if (arms.length === 1) afterLeft?.(arms[0]!)
+  }
   const [left = NOTHING, right = NOTHING] = arms
   const shape = union(left, right)
   const over = newScope(scope)
@@ -131,20 +177,20 @@ function union(left: Shape, right: Shape): Shape {
   const other = right.ordered
   if (left.ordered !== undefined && other !== undefined) {
     const ordered = left.ordered.map(({ name, origins }, index): OutputColumn => {
-      return { name, origins: [...origins, ...(other[index]?.origins ?? [])].map(indirect) }
+      return { name, origins: distinct([...origins, ...(other[index]?.origins ?? [])].map(indirect)) }
     })
     return { ...shapeOf(ordered, []), unbounded }
   }
-  return { ...NOTHING, rest: [...everything(left), ...everything(right)], unbounded }
+  return { ...NOTHING, rest: distinct([...everything(left), ...everything(right)]), unbounded }
 }
 
 /** A shape from columns in order; `hidden` are the origins of columns whose names are not known. */
 export function shapeOf(ordered: readonly OutputColumn[], hidden: readonly Origin[]): Shape {
   const columns = new Map<string, readonly Origin[]>()
   for (const { name, origins } of ordered)
-    if (name !== '') columns.set(name, [...(columns.get(name) ?? []), ...origins])
+    if (name !== '') columns.set(name, distinct([...(columns.get(name) ?? []), ...origins]))
   const unnamed = ordered.filter(({ name }) => name === '').flatMap(({ origins }) => origins)
-  const rest = [...hidden, ...unnamed].map(indirect)
+  const rest = distinct([...hidden, ...unnamed].map(indirect))
   return { ...NOTHING, columns, rest, ordered: hidden.length === 0 ? ordered : undefined, direct: true }
 }
 
@@ -177,7 +223,7 @@ export function targetList(
     ordered.push({ name: outputName(target), origins })
   }
   const shape = shapeOf(ordered, hidden)
-  return { ...shape, bases, ordered: star ? undefined : shape.ordered }
+  return { ...shape, bases: [...new Set(bases)], ordered: star ? undefined : shape.ordered }
 }
 
 function oneTarget(walk: Walk, scope: Scope, value: unknown, use: ColumnUse, exact: boolean): void {
@@ -237,6 +283,8 @@ export function withClause(walk: Walk, scope: Scope, clause: Fields | undefined)
   const recursive = clause['recursive'] === true
   const tables: CommonTable[] = []
   let visible = scope
+  walk.commonTables = (walk.commonTables ?? 0) + list(clause, 'ctes').length
+  if (walk.commonTables > MAX_COMMON_TABLES) throw tooMany('common tables', MAX_COMMON_TABLES)
   for (const item of list(clause, 'ctes')) {
     const fields = asType(item, 'CommonTableExpr') ?? {}
     const name = text(fields, 'ctename') ?? ''
@@ -278,15 +326,12 @@ function commonTableQuery(walk: Walk, table: CommonTable): Shape {
     if (isDataChange(node.type)) shape = dataChange(walk, table.scope, node.type, node.fields, 'output')
     else if (node.type !== 'SelectStmt') expression(walk, table.scope, table.query, 'expression')
     else {
-      const first = table.recursive ? struct(node.fields, 'larg') : undefined
+      const names = strings(list(table.fields, 'aliascolnames'))
       // The recursive term reads what the first term yields; inside it the table stands for that.
-      if (first !== undefined) {
-        const around = withClause(walk, newScope(table.scope), struct(node.fields, 'withClause'))
-        const yields = select(walk, around, first, 'expression')
-        const names = strings(list(table.fields, 'aliascolnames'))
-        table.shape = searchColumns(table.fields, renamed({ ...yields, direct: false }, names))
+      const afterLeft = (left: Shape) => {
+        if (table.recursive) table.shape = searchColumns(table.fields, renamed({ ...left, direct: false }, names))
       }
-      const whole = select(walk, table.scope, node.fields, 'output')
+      const whole = select(walk, table.scope, node.fields, 'output', { afterLeft })
       table.shape = undefined
       shape = whole
     }
@@ -302,7 +347,7 @@ function searchColumns(fields: Fields, shape: Shape): Shape {
   const names = added.filter((name) => name !== undefined)
   if (names.length === 0) return shape
   const columns = new Map(shape.columns)
-  for (const name of names) columns.set(name, everything(shape))
+  for (const name of names) columns.set(name, distinct(everything(shape)))
   return { ...shape, columns, ordered: undefined }
 }
 
@@ -310,7 +355,7 @@ function searchColumns(fields: Fields, shape: Shape): Shape {
 export function renamed(shape: Shape, names: readonly string[]): Shape {
   if (names.length === 0) return shape
   const { ordered } = shape
-  if (ordered === undefined) return { ...NOTHING, rest: everything(shape), unbounded: shape.unbounded }
+  if (ordered === undefined) return { ...NOTHING, rest: distinct(everything(shape)), unbounded: shape.unbounded }
   const again = ordered.map(({ name, origins }, index) => ({ name: names[index] ?? name, origins }))
   return { ...shapeOf(again, []), direct: shape.direct, unbounded: shape.unbounded }
 }
@@ -383,6 +428,7 @@ function functionAlias(fields: Fields): string {
 
 function add(scope: Scope, fields: Fields, shape: Shape, fallback: string, schema?: string): void {
   const alias = struct(fields, 'alias')
+  if (scope.relations.length >= MAX_RELATIONS) throw tooMany('tables in one FROM', MAX_RELATIONS)
   const named = alias === undefined ? shape : renamed(shape, strings(list(alias, 'colnames')))
   const name = (alias === undefined ? undefined : text(alias, 'aliasname')) ?? fallback
   scope.relations.push({ ...named, name, schema: alias === undefined ? schema : undefined, aside: false })
@@ -419,8 +465,8 @@ function joinAlias(scope: Scope, fields: Fields, before: number): void {
   for (const relation of inside)
     for (const [name, origins] of relation.columns)
       columns.set(name, [...(columns.get(name) ?? []), ...origins.map(indirect)])
-  const bases = inside.flatMap((relation) => relation.bases)
-  const rest = inside.flatMap((relation) => relation.rest).map(indirect)
+  const bases = [...new Set(inside.flatMap((relation) => relation.bases))]
+  const rest = distinct(inside.flatMap((relation) => relation.rest).map(indirect))
   const unbounded = inside.some((relation) => relation.unbounded)
   add(scope, fields, { columns, bases, rest, ordered: undefined, direct: false, unbounded }, '')
 }

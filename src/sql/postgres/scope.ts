@@ -66,8 +66,12 @@ export interface Walk {
   readonly functions: FunctionResolver | undefined
   readonly maxDepth: number
   depth: number
+  /** Inside `SELECT … FROM pg_settings WHERE name = 'x'`: the `x`, which set_config(name, …) then sets. */
+  settingName?: string | undefined
   /** Where the origins of the value being read are noted. */
   sink: Origin[] | undefined
+  /** Common tables seen so far. */
+  commonTables?: number
 }
 
 export function newScope(parent: Scope | undefined): Scope {
@@ -85,6 +89,14 @@ export const NOTHING: Shape = {
 
 export function baseShape(table: string): Shape {
   return { ...NOTHING, bases: [table], direct: true, unbounded: true }
+}
+
+/** Without repeats: stars over stars would double them at each level. */
+export function distinct(origins: readonly Origin[]): readonly Origin[] {
+  if (origins.length < 2) return origins
+  const seen = new Map<string, Origin>()
+  for (const origin of origins) seen.set(`${origin.table ?? '\0'}\0${origin.column}\0${origin.direct}`, origin)
+  return seen.size === origins.length ? origins : [...seen.values()]
 }
 
 export function indirect(origin: Origin): Origin {
@@ -174,7 +186,7 @@ export function record(walk: Walk, origins: readonly Origin[], use: ColumnUse): 
 }
 
 /** Runs the call and answers what it noted, which is noted outside as well. */
-export function noting(walk: Walk, call: () => void): Origin[] {
+export function noting(walk: Walk, call: () => void): readonly Origin[] {
   const outer = walk.sink
   const inner: Origin[] = []
   walk.sink = inner
@@ -183,6 +195,7 @@ export function noting(walk: Walk, call: () => void): Origin[] {
   } finally {
     walk.sink = outer
   }
-  outer?.push(...inner)
-  return inner
+  const found = distinct(inner)
+  if (outer !== undefined) for (const origin of found) outer.push(origin)
+  return found
 }

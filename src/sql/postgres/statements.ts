@@ -30,7 +30,7 @@ export function statement(walk: Walk, scope: Scope, type: string, fields: Fields
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
   SelectStmt: (walk, scope, fields) => {
-    if (select(walk, scope, fields, 'output', walk.depth === 0).unbounded) walk.facts.unbounded = true
+    if (select(walk, scope, fields, 'output', { top: walk.depth === 0 }).unbounded) walk.facts.unbounded = true
   },
   CopyStmt: copyStatement,
   ExplainStmt: explain,
@@ -209,8 +209,6 @@ function doBlock({ facts }: Walk, _scope: Scope, fields: Fields): void {
   facts.hides('the body of a DO block is not inspected')
   facts.needs('admin', 'it runs a block of code')
   facts.effects.push({ kind: 'ddl', temporary: false })
-  facts.effects.push({ kind: 'set', name: '*', value: undefined, local: false, via: 'rule' })
-  facts.setting('*')
   const options = list(fields, 'args').map((item) => asType(item, 'DefElem') ?? {})
   const language = options.find((option) => text(option, 'defname') === 'language')
   if (language !== undefined && text(asType(language['arg'], 'String') ?? {}, 'sval') !== 'plpgsql')

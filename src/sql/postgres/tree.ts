@@ -112,15 +112,6 @@ function scalar(value: unknown): string | undefined {
   }
 }
 
-/** Equal trees, wherever they stand in the text. */
-export function sameTree(a: unknown, b: unknown): boolean {
-  return shape(a) === shape(b)
-}
-
-function shape(value: unknown): string {
-  return JSON.stringify(value, (key, inner) => (key === 'location' ? undefined : inner)) ?? ''
-}
-
 /** Embedded structs that a generic walk has to know, by the node that holds them. All others are walked field by field. */
 const STRUCTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   TypeCast: { typeName: 'TypeName' },
