@@ -27,7 +27,16 @@ export interface ViewUses {
 
 type Row = readonly (string | null)[]
 
-const CATALOGUES = ['pg_class', 'pg_attribute', 'pg_rewrite', 'pg_proc', 'pg_type', 'pg_inherits', 'pg_namespace']
+const CATALOGUES = [
+  'pg_class',
+  'pg_attribute',
+  'pg_attrdef',
+  'pg_rewrite',
+  'pg_proc',
+  'pg_type',
+  'pg_inherits',
+  'pg_namespace',
+]
 
 // An updated row gets a later transaction id and a removed one lowers the count, so the pairs tell every change (until
 // ids wrap around). Rows of PostgreSQL's own release do not change.

@@ -205,6 +205,29 @@ describe.each(SERVERS)('$name', ({ binFolder }) => {
     expect(infos[0]?.element).toBe(infos[2]?.oid)
   })
 
+  test('the built-in types are those of the server', async () => {
+    const { rows } = await client.query(
+      `select oid, typname, typarray, typelem, typtype from pg_type t
+        where oid < 10000 and typtype in ('b', 'r', 'm', 'p')
+          and not exists (select from pg_type row where row.oid = t.typelem and row.typtype = 'c')`,
+    )
+    let known = 0
+    for (const [oid, name, array, element, kind] of rows) {
+      const info = typeInfo(Number(oid))
+      if (info.name.startsWith('type ')) {
+        const internal = kind === 'p' || /^_?pg_(?:brin|ddl|m)/.test(name ?? '')
+        expect([name, internal]).toEqual([name, true])
+        continue
+      }
+      known++
+      if (info.category === 'array') expect([name, info.element]).toEqual([name, Number(element)])
+      else expect(info.name).toBe(name)
+      if (array !== '0' && info.category !== 'array')
+        expect(typeInfo(Number(array))).toMatchObject({ category: 'array', element: info.oid })
+    }
+    expect(known).toBeGreaterThan(140)
+  })
+
   test.each([
     'create table shop.fresh (a int)',
     'alter table shop.fresh rename column a to b',

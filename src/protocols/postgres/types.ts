@@ -49,9 +49,12 @@ export const OID = {
   oid: 26,
   json: 114,
   xml: 142,
+  cidr: 650,
   float4: 700,
   float8: 701,
   unknown: 705,
+  macaddr: 829,
+  inet: 869,
   bpchar: 1042,
   varchar: 1043,
   date: 1082,
@@ -173,8 +176,14 @@ function builtIn(): ReadonlyMap<number, TypeInfo> {
       types.set(oid, { oid, name, category })
       if (array !== 0) types.set(array, { oid: array, name: `${name}[]`, category: 'array', element: oid })
     }
-  types.set(22, { oid: 22, name: 'int2vector', category: 'array', element: OID.int2 })
-  types.set(30, { oid: 30, name: 'oidvector', category: 'array', element: OID.oid })
+  // Their text form is without brackets, and so is no literal of an array; nothing in them is text.
+  for (const [oid, name, element, array] of [
+    [22, 'int2vector', OID.int2, 1006],
+    [30, 'oidvector', OID.oid, 1013],
+  ] as const) {
+    types.set(oid, { oid, name, category: 'array', element })
+    types.set(array, { oid: array, name: `${name}[]`, category: 'array', element: oid })
+  }
   return types
 }
 

@@ -3,9 +3,17 @@
 /** What may be done to one value: undefined leaves it, null makes it NULL. */
 export type CellChange = (cell: Buffer) => Buffer | null | undefined
 
-const NEEDS_QUOTES_IN_ARRAY = /^$|^null$|[\s{}",\\]/i
-const NEEDS_QUOTES_IN_COMPOSITE = /^$|[\s()",\\]/
-const SPACE = /\s/
+/** How a changed value is written: quoted where `needsQuotes`, quotes and backslashes as `escaped`, as the server does. */
+interface Spelling {
+  readonly brackets: '{}' | '()'
+  readonly needsQuotes: RegExp
+  readonly escaped: string
+}
+
+const IN_ARRAY: Spelling = { brackets: '{}', needsQuotes: /^$|^null$|[ \t\n\r\v\f{}",\\]/i, escaped: '\\$&' }
+const IN_COMPOSITE: Spelling = { brackets: '()', needsQuotes: /^$|[ \t\n\r\v\f()",\\]/, escaped: '$&$&' }
+/** ASCII only: `\s` would take a byte of a UTF-8 letter for a space. */
+const SPACE = /[ \t\n\r\v\f]/
 
 /**
  * Changes the elements of an array literal such as `[0:1]={a,"b c",NULL}`; elements that stay keep their spelling.
@@ -15,7 +23,7 @@ export function changeArrayLiteral(cell: Buffer, change: CellChange): Buffer | n
   const text = cell.toString('latin1')
   const open = text.indexOf('{')
   if (open === -1 || (open > 0 && !/^(?:\[[+-]?\d+:[+-]?\d+\])+=$/.test(text.slice(0, open)))) return null
-  return rebuild(text, open, '{}', NEEDS_QUOTES_IN_ARRAY, (raw, quoted) => {
+  return rebuild(text, open, IN_ARRAY, (raw, quoted) => {
     if (!quoted && raw.toUpperCase() === 'NULL') return undefined
     const answer = change(Buffer.from(raw, 'latin1'))
     return answer === null ? 'NULL' : answer
@@ -26,7 +34,7 @@ export function changeArrayLiteral(cell: Buffer, change: CellChange): Buffer | n
 export function changeCompositeLiteral(cell: Buffer, change: CellChange): Buffer | null | undefined {
   const text = cell.toString('latin1')
   if (!text.startsWith('(')) return null
-  return rebuild(text, 0, '()', NEEDS_QUOTES_IN_COMPOSITE, (raw, quoted) => {
+  return rebuild(text, 0, IN_COMPOSITE, (raw, quoted) => {
     if (!quoted && raw === '') return undefined
     const answer = change(Buffer.from(raw, 'latin1'))
     return answer === null ? '' : answer
@@ -36,13 +44,8 @@ export function changeCompositeLiteral(cell: Buffer, change: CellChange): Buffer
 /** Answers undefined: as it was; a string: these bare letters; bytes: a new value, quoted where it must be. */
 type Visit = (raw: string, quoted: boolean) => string | Buffer | undefined
 
-function rebuild(
-  text: string,
-  start: number,
-  brackets: '{}' | '()',
-  needsQuotes: RegExp,
-  visit: Visit,
-): Buffer | null | undefined {
+function rebuild(text: string, start: number, spelling: Spelling, visit: Visit): Buffer | null | undefined {
+  const { brackets } = spelling
   const pieces: string[] = []
   const nests = brackets === '{}'
   let [at, kept, depth, changed] = [start, 0, 0, false]
@@ -65,7 +68,7 @@ function rebuild(
     if (element === undefined) return null
     const answer = visit(element.value, element.quoted)
     if (answer !== undefined) {
-      pieces.push(text.slice(kept, at), typeof answer === 'string' ? answer : spell(answer, needsQuotes))
+      pieces.push(text.slice(kept, at), typeof answer === 'string' ? answer : spell(answer, spelling))
       kept = element.end
       changed = true
     }
@@ -99,7 +102,7 @@ function readElement(text: string, start: number, close: string) {
   return inside || at === text.length ? undefined : { value, quoted, end: at }
 }
 
-function spell(value: Buffer, needsQuotes: RegExp): string {
+function spell(value: Buffer, { needsQuotes, escaped }: Spelling): string {
   const text = value.toString('latin1')
-  return needsQuotes.test(text) ? `"${text.replace(/["\\]/g, '\\$&')}"` : text
+  return needsQuotes.test(text) ? `"${text.replace(/["\\]/g, escaped)}"` : text
 }

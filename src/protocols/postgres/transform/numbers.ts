@@ -1,35 +1,5 @@
 import { OID } from '../types.ts'
 
-/** Binary integers, and exact decimals without a fraction, as digits: what a content detector can look at. */
-export function digitsOf(typeOid: number, format: 0 | 1, cell: Buffer): Buffer | undefined {
-  if (format === 0) return isWhole(cell) ? cell : undefined
-  if (typeOid === OID.int8) return cell.length === 8 ? Buffer.from(cell.readBigInt64BE(0).toString()) : undefined
-  return typeOid === OID.numeric ? wholeNumeric(cell) : undefined
-}
-
-/** Shorter numbers are no cards, longer ones neither. */
-const MIN_DIGITS = 12
-const MAX_DIGITS = 19
-
-function isWhole(cell: Buffer): boolean {
-  if (cell.length < MIN_DIGITS || cell.length > MAX_DIGITS) return false
-  for (const byte of cell) if (byte < 0x30 || byte > 0x39) return false
-  return true
-}
-
-/** `numeric_send`: count, weight, sign, scale, then base 10000 digits. */
-function wholeNumeric(cell: Buffer): Buffer | undefined {
-  if (cell.length < 8) return undefined
-  const [count, weight, sign] = [cell.readUInt16BE(0), cell.readInt16BE(2), cell.readUInt16BE(4)]
-  if (sign !== 0 || weight < 2 || weight > 4 || cell.length !== 8 + 2 * count || count > weight + 1) return undefined
-  let text = ''
-  for (let i = 0; i <= weight; i++) {
-    const digit = i < count ? cell.readUInt16BE(8 + 2 * i) : 0
-    text += String(digit).padStart(4, '0')
-  }
-  return Buffer.from(text.replace(/^0+/, ''))
-}
-
 const INTEGERS: Readonly<Record<number, { readonly bytes: 2 | 4 | 8; readonly limit: bigint }>> = {
   [OID.int2]: { bytes: 2, limit: 2n ** 15n },
   [OID.int4]: { bytes: 4, limit: 2n ** 31n },

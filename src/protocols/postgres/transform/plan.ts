@@ -1,10 +1,11 @@
 import type { MaskInstruction } from '../../../kernel/index.ts'
-import { expandDetectors, type Masker } from '../../../masking/index.ts'
+import { type ContentScanner, expandDetectors, type Masker } from '../../../masking/index.ts'
 import type { CatalogSnapshot } from '../catalog.ts'
 import type { FieldDescription, Format } from '../messages.ts'
 import { OID, typeInfo } from '../types.ts'
 import type { CellChange } from './literals.ts'
 import { maskChange } from './mask-cells.ts'
+import { PLAIN_TYPES } from './plain-values.ts'
 import { type ProtectedColumns, type Protection, protectedColumns } from './protection.ts'
 import { CellScan, type Scanners } from './scan-cells.ts'
 
@@ -73,7 +74,7 @@ export class ResultPlan {
   countReplaced(column: ColumnPlan): void {
     if (column.rule !== undefined) return this.#add(column.rule)
     const rules = new Set<string>()
-    for (const scanner of [this.#scanners.text, this.#scanners.cards])
+    for (const scanner of [this.#scanners.text, ...this.#scanners.plain.values()])
       for (const hit of scanner?.takeHits() ?? []) rules.add(hit.rule)
     for (const rule of rules) this.#add(rule)
   }
@@ -148,16 +149,25 @@ function originName({ name, tableOid, attribute }: FieldDescription, catalog: Ca
   return catalog.attribute(tableOid, attribute)?.column ?? name
 }
 
-const cardMasks = new WeakMap<readonly MaskInstruction[], readonly MaskInstruction[]>()
+const known = new WeakMap<Masker, WeakMap<readonly MaskInstruction[], Scanners>>()
 
 function scannersFor({ masks, masker }: PlanContext): Scanners {
-  const text = masker.scanner(masks)
-  if (text === undefined) return { text, cards: undefined }
-  const known = cardMasks.get(masks) ?? masks.map(onlyCards)
-  cardMasks.set(masks, known)
-  return { text, cards: masker.scanner(known) }
+  const ofMasker = known.get(masker) ?? new WeakMap<readonly MaskInstruction[], Scanners>()
+  known.set(masker, ofMasker)
+  const found = ofMasker.get(masks) ?? { text: masker.scanner(masks), plain: plainScanners(masks, masker) }
+  ofMasker.set(masks, found)
+  return found
 }
 
-function onlyCards(mask: MaskInstruction): MaskInstruction {
-  return { ...mask, detect: expandDetectors(mask.detect).filter((name) => name === 'credit_card') }
+function plainScanners(masks: readonly MaskInstruction[], masker: Masker): ReadonlyMap<string, ContentScanner> {
+  const scanners = new Map<string, ContentScanner>()
+  for (const { detector } of Object.values(PLAIN_TYPES)) {
+    const only = masks.map((mask) => ({
+      ...mask,
+      detect: expandDetectors(mask.detect).filter((name) => name === detector),
+    }))
+    const scanner = masker.scanner(only)
+    if (scanner !== undefined) scanners.set(detector, scanner)
+  }
+  return scanners
 }

@@ -160,7 +160,7 @@ describe('what cannot be followed', () => {
 })
 
 describe('what the detectors find', () => {
-  const given = context([DETECT_CARDS])
+  const given = context([{ ...DETECT_CARDS, detect: ['credit_card', 'ip_address', 'mac_address', 'date_of_birth'] }])
 
   test.each([
     ['text', OID.text, 0, `pay ${CARD} now`, 'pay [redacted] now'],
@@ -185,10 +185,31 @@ describe('what the detectors find', () => {
     ['extension type', 99_999, 0, `a=>${CARD}`, 'a=>[redacted]'],
     ['binary extension type', 99_999, 1, `\0${CARD}\0`, NULL],
     ['uuid', OID.uuid, 0, CARD, 'same'],
+    ['text array with letters beyond ASCII', 1009, 0, `{à,\u00a0,${CARD}}`, '{à,\u00a0,[redacted]}'],
+    ['inet', OID.inet, 0, '192.0.2.7/24', NULL],
+    ['binary inet', OID.inet, 1, Buffer.from([2, 32, 0, 4, 192, 0, 2, 7]), NULL],
+    [
+      'binary inet of version 6',
+      OID.inet,
+      1,
+      Buffer.from([3, 128, 0, 16, 0x20, 1, 13, 184, ...Buffer.alloc(11), 1]),
+      NULL,
+    ],
+    ['macaddr', OID.macaddr, 0, '08:00:2b:01:02:03', NULL],
+    ['binary macaddr', OID.macaddr, 1, Buffer.from([8, 0, 43, 1, 2, 3]), NULL],
+    ['a date that is no birthday', OID.date, 0, '1987-06-05', 'same'],
     ['float8', OID.float8, 0, CARD, 'same'],
     ['no card', OID.text, 0, '4111111111111112', 'same'],
   ] as const)('in %s', (_name, oid, format, cell, wanted) => {
     expect(one(field('x', oid, format), cell, given)?.toString()).toBe(wanted)
+  })
+
+  test.each([
+    ['text', 0, '1987-06-05'],
+    ['binary', 1, Buffer.from([0xff, 0xff, 0xee, 0x11])],
+  ] as const)('a %s date in a column for birthdays', (_name, format, cell) => {
+    expect(one(field('date_of_birth', OID.date, format), cell, given)).toBe(NULL)
+    expect(one(field('due', OID.date, format), cell, given)).toBe('same')
   })
 
   test('in the elements and fields of nested binary values', () => {

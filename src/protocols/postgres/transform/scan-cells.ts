@@ -1,13 +1,14 @@
 import type { ContentScanner } from '../../../masking/index.ts'
-import { OID, type TypeInfo, typeInfo, type UserTypes } from '../types.ts'
+import { type TypeInfo, typeInfo, type UserTypes } from '../types.ts'
 import { changeBinaryArray, changeBinaryComposite } from './containers.ts'
 import { type CellChange, changeArrayLiteral, changeCompositeLiteral } from './literals.ts'
-import { digitsOf } from './numbers.ts'
+import { PLAIN_TYPES } from './plain-values.ts'
 
-/** What looks for values: everything in text, only card numbers in plain numbers (others are too like ordinary ids). */
 export interface Scanners {
+  /** For text of any kind. */
   readonly text: ContentScanner | undefined
-  readonly cards: ContentScanner | undefined
+  /** For the plain types, by the one detector that each of them is looked through by. */
+  readonly plain: ReadonlyMap<string, ContentScanner>
 }
 
 /** Composites within composites within …: deeper ones are withheld. */
@@ -46,7 +47,9 @@ export class CellScan {
     const { text } = this.#scanners
     switch (type.category) {
       case 'number':
-        return this.#number(type.oid, 0)
+      case 'datetime':
+      case 'closed':
+        return this.#plain(type.oid, 0)
       case 'array':
         return this.#arrayLiteral(type.element ?? 0)
       case 'composite':
@@ -59,9 +62,6 @@ export class CellScan {
       case 'text':
       case 'open':
         return text && this.#openText
-      case 'closed':
-      case 'datetime':
-        return undefined
     }
   }
 
@@ -69,7 +69,9 @@ export class CellScan {
     const { text } = this.#scanners
     switch (type.category) {
       case 'number':
-        return this.#number(type.oid, 1)
+      case 'datetime':
+      case 'closed':
+        return this.#plain(type.oid, 1)
       case 'array':
         return this.#within((cell) => changeBinaryArray(cell, (oid) => this.change(oid, 1)))
       case 'composite':
@@ -83,20 +85,18 @@ export class CellScan {
       case 'bytea':
       case 'open':
         return text && ((cell) => (text.scan(cell, this.#name) === undefined ? undefined : null))
-      case 'closed':
-      case 'datetime':
-        return undefined
     }
   }
 
   readonly #openText: CellChange = (cell) => this.#scanners.text?.scan(cell, this.#name)
 
-  #number(oid: number, format: 0 | 1): CellChange | undefined {
-    const { cards } = this.#scanners
-    if (cards === undefined || (oid !== OID.int8 && oid !== OID.numeric)) return undefined
+  #plain(oid: number, format: 0 | 1): CellChange | undefined {
+    const type = PLAIN_TYPES[oid]
+    const scanner = this.#scanners.plain.get(type?.detector ?? '')
+    if (type === undefined || scanner === undefined) return undefined
     return (cell) => {
-      const digits = digitsOf(oid, format, cell)
-      return digits === undefined || cards.scan(digits) === undefined ? undefined : null
+      const text = format === 0 ? cell : Buffer.from(type.spell(cell) ?? '')
+      return scanner.scan(text, this.#name) === undefined ? undefined : null
     }
   }
 
