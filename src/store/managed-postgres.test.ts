@@ -188,6 +188,11 @@ test.runIf(process.getuid?.() === 0)(
     const again = await start(folder, { log })
     expect(await ask(again, 'select n from kept')).toEqual([42])
     await again.stop()
+    rmSync(folder, { recursive: true })
+    const anew = await start(folder, { log })
+    cleanups.push(() => rmSync(anew.folder, { recursive: true, force: true }))
+    expect(anew.folder).not.toBe(server.folder)
+    await anew.stop()
   },
 )
 

@@ -1,5 +1,15 @@
-import { createHash } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { GatewayError, type Logger } from '../../kernel/index.ts'
@@ -27,7 +37,7 @@ function makeFolder(folder: string, mode: number): void {
 
 /**
  * Decides where the server lives: in `folder`, or, when the gateway is root and its account cannot enter that (a
- * checkout below /root, say), in a folder of /var/lib/sallyport named by a hash of `folder`.
+ * checkout below /root, say), in a folder of /var/lib/sallyport that a file in `folder` names.
  */
 export function prepareHome(folder: string, log: Logger): Home {
   const asked = path.resolve(folder)
@@ -41,7 +51,7 @@ export function prepareHome(folder: string, log: Logger): Home {
       detail: `folder ${asked}, account ${account.name} (${account.uid})`,
       hint: 'Let others pass through the folders above it (chmod o+x), or move it.',
     })
-  const moved = path.join(SHARED_STATE, createHash('sha256').update(asked).digest('hex').slice(0, 16))
+  const moved = movedFolder(asked)
   const mover = serverAccount(path.join(moved, 'data')) ?? account
   makeFolder(SHARED_STATE, 0o755)
   makeFolder(moved, 0o711)
@@ -55,6 +65,20 @@ export function prepareHome(folder: string, log: Logger): Home {
     account: mover.name,
   })
   return { folder: moved, data: path.join(moved, 'data'), account: mover }
+}
+
+/** Written down beside the rest, so that whoever removes the configured folder begins anew. */
+function movedFolder(asked: string): string {
+  const note = path.join(asked, 'location')
+  const name = createHash('sha256').update(asked).update(randomBytes(16)).digest('hex').slice(0, 16)
+  try {
+    writeFileSync(note, `${path.join(SHARED_STATE, name)}\n`, { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  const written = readFileSync(note, 'utf8').trim()
+  if (path.dirname(written) === SHARED_STATE && /^[0-9a-f]{16}$/.test(path.basename(written))) return written
+  throw new GatewayError('store.failed', 'The file that tells where the data is kept is damaged.', { detail: note })
 }
 
 /** Where a copy of the server's programs may be put. */
