@@ -48,7 +48,7 @@ function isCard(digits: string): boolean {
     const prefix = digits.slice(0, first.length)
     return prefix >= first && prefix <= last && lengths.includes(digits.length)
   })
-  return known && validator.isLuhnNumber(digits)
+  return known && validator.isLuhnNumber(digits) && !(digits.length === 13 && validator.isEAN(digits))
 }
 
 export function findCards(run: DigitRun, report: Report): void {

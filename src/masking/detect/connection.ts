@@ -6,7 +6,8 @@ const NAME = 'connection_string'
 const MAX_AUTHORITY_CHARACTERS = 1024
 const END_OF_URL = /[\s"'<>`{}|\\^]/
 const DATABASE =
-  /(?:postgres|mysql|mariadb|mongodb|redis|amqp|mssql|sqlserver|oracle|clickhouse|cassandra|jdbc|ftp|smtp|ldap)[a-z0-9+]*$/i
+  /^(?:postgres|mysql|mariadb|mongodb|redis|amqp|mssql|sqlserver|oracle|clickhouse|cassandra|jdbc|s?ftp|smtp|ldap)/i
+const NOT_SCHEME = /[^a-z0-9+.-]/gi
 const SCHEME_CHARACTERS = 24
 /** ADO.NET, ODBC and libpq say it in words. */
 const NAMED_PARTS =
@@ -44,8 +45,17 @@ function findPassword(text: string, colon: number, report: Report): void {
   const authority = rest.search(/[/?#]/)
   let at = (authority < 0 ? rest : rest.slice(0, authority)).lastIndexOf('@')
   // Database passwords are often pasted without percent-encoding.
-  if (at < 0 && DATABASE.test(text.slice(Math.max(0, colon - SCHEME_CHARACTERS), colon))) at = rest.lastIndexOf('@')
+  if (at < 0 && DATABASE.test(schemeBefore(text, colon))) at = rest.lastIndexOf('@')
   const separator = rest.indexOf(':')
   if (at < 0 || separator < 0 || separator >= at - 1) return
   if (!isPlaceholder(rest.slice(separator + 1, at))) report(NAME, start + separator + 1, start + at)
+}
+
+function schemeBefore(text: string, colon: number): string {
+  return (
+    text
+      .slice(Math.max(0, colon - SCHEME_CHARACTERS), colon)
+      .split(NOT_SCHEME)
+      .at(-1) ?? ''
+  )
 }

@@ -9,8 +9,26 @@ const ASSIGNMENT =
 const SCHEME = /^(?:bearer|basic|token|digest|apikey) +/i
 const QUOTE = /^\\?["'`]/
 const UNQUOTED_END = /[\s,;&"'`<>(){}[\]|\\]/
-const PLACEHOLDER =
-  /^(?:[*xX.-]+|\[redacted\]|hash-[a-z2-7]{20}|\*{4,}[A-Za-z0-9]{4}|\$\{[A-Za-z_][^}]*\}|\$[A-Z_]+|\{\{[^}]*\}\}|<[^>]*>|%s|%\([a-z_]+\)s|null|nil|none|undefined|true|false|required|optional|string|text|change_?me|your[_-](?:password|secret|token|api|key)[a-z_-]*|placeholder|n\/a|not[_-]?set|unset|(?:process\.env|os\.environ)[[.(][\w"'.()-]*\]?|(?:vault|env|file):[\w./#:-]+)$/i
+const PLACEHOLDER_WORDS = new Set(
+  'null nil none undefined true false required optional string text changeme change_me placeholder n/a unset not_set not-set'.split(
+    ' ',
+  ),
+)
+/** Variables, templates, references to a secret's place, and what masks leave behind. */
+const PLACEHOLDERS: readonly RegExp[] = [
+  /^[*xX.-]+$/,
+  /^\[redacted\]$/,
+  /^hash-[a-z2-7]{20}$/,
+  /^\*{4,}[A-Za-z0-9]{4}$/,
+  /^\$\{[A-Za-z_][^}]*\}$/,
+  /^\$[A-Z_]+$/,
+  /^\{\{[^}]*\}\}$/,
+  /^<[^>]*>$/,
+  /^%(?:\([a-z_]+\))?s$/,
+  /^your[_-](?:password|secret|token|api|key)[a-z_-]*$/i,
+  /^(?:process\.env|os\.environ)[[.(][\w"'.()-]*\]?$/,
+  /^(?:vault|env|file):[\w./#:-]+$/,
+]
 const MAX_PLACEHOLDER_CHARACTERS = 80
 const MIN_PASSWORD_CHARACTERS = 4
 const MIN_SECRET_CHARACTERS = 8
@@ -18,7 +36,10 @@ const MIN_SECRET_ENTROPY = 2.5
 
 /** Stands for a value, or was masked already. */
 export function isPlaceholder(value: string): boolean {
-  return value.length <= MAX_PLACEHOLDER_CHARACTERS && PLACEHOLDER.test(value)
+  return (
+    PLACEHOLDER_WORDS.has(value.toLowerCase()) ||
+    (value.length <= MAX_PLACEHOLDER_CHARACTERS && PLACEHOLDERS.some((shape) => shape.test(value)))
+  )
 }
 
 export const passwordFinder: Finder = {

@@ -68,7 +68,7 @@ function phoneEnd(view: View, run: DigitRun, first: number): number {
     const digits = run.digits(first, last)
     const fits =
       (international && isInternational(digits)) ||
-      (zeros && (last > first || announced) && isInternational(digits.slice(2))) ||
+      (zeros && (announced || isZeroGrouping(run, first, last)) && isInternational(digits.slice(2))) ||
       (isNational(run, first, last, digits) && !isTightlyChained(run, first, last)) ||
       (announced && !isTightlyChained(run, first, last) && isAnnounced(digits))
     if (fits) found = last
@@ -78,6 +78,13 @@ function phoneEnd(view: View, run: DigitRun, first: number): number {
 
 function isInternational(digits: string): boolean {
   return digits.length <= MAX_DIGITS && parsePhoneNumberFromString(`+${digits}`)?.isPossible() === true
+}
+
+/** `0049 30 1234567`, and not any list of numbers that begins with zeros. */
+function isZeroGrouping(run: DigitRun, first: number, last: number): boolean {
+  if (first === last || run.size(first) > 5 || (first > 0 && run.separator(first - 1) === ' ')) return false
+  for (let group = first; group <= last; group++) if (run.size(group) < 2) return false
+  return true
 }
 
 function isNational(run: DigitRun, first: number, last: number, digits: string): boolean {

@@ -5,7 +5,7 @@ const NAME = 'private_key'
 const BEGIN = '-----BEGIN '
 const MARK = '-----'
 const MAX_LABEL_CHARACTERS = 64
-const PRIVATE_LABEL = /^[A-Z0-9 ]*(?:PRIVATE KEY|PRIVATE KEY BLOCK|SECRET KEY)[A-Z0-9 ]*$/
+const PRIVATE_LABEL = /(?:PRIVATE|SECRET) KEY/
 /** Headers of old encrypted keys and of PGP armour, whose commas a body has not. */
 const BODY_EXTRA = new Set([...'+/=\\ \t\r\n:-.'].map((character) => character.charCodeAt(0)))
 const HEADER_COMMA = /(?:ENCRYPTED|DEK-Info: [A-Z0-9-]{1,24}|Proc-Type: 4)$/

@@ -1,13 +1,15 @@
 import { entropy } from '../checksums.ts'
-import { type DetectorInfo, type Finder, type View, wordsBefore } from './detector.ts'
+import { type DetectorInfo, type Finder, isLetterOrDigit, type View, wordsBefore } from './detector.ts'
 import { TRAIT } from './traits.ts'
 
 interface KeyShape {
   readonly detector: string
   /** What it starts with, exactly; found first, in one search for all. */
   readonly prefix: string
-  /** The whole key, matched where the prefix stands. */
-  readonly shape: RegExp
+  readonly alphabet: Uint8Array
+  /** How many characters of the alphabet follow the prefix. */
+  readonly min: number
+  readonly max: number
 }
 
 const TITLES: readonly (readonly [name: string, title: string])[] = [
@@ -32,68 +34,77 @@ const TITLES: readonly (readonly [name: string, title: string])[] = [
   ],
 ]
 
-/** Shapes are published by the services, or collected by the gitleaks and secretlint projects. Bounded throughout. */
+const BASE62 = alphabet('')
+const BASE64URL = alphabet('_-')
+const WORD = alphabet('_')
+const DOTTED = alphabet('_-.')
+const PERCENT = alphabet('-.%')
+const BASE64 = alphabet('+/=_-')
+const PATH = alphabet('/_-')
+const DASHED = alphabet('-')
+
+/** Shapes are published by the services, or collected by the gitleaks and secretlint projects. */
 const SHAPES: readonly KeyShape[] = [
-  ...['AKIA', 'ASIA', 'ABIA', 'ACCA'].map((prefix) => key('aws_key', prefix, /[A-Z]{4}[A-Z0-9]{16}(?![A-Za-z0-9])/y)),
-  key('gcp_key', 'AIza', /AIza[A-Za-z0-9_-]{35}/y),
-  key('gcp_key', 'ya29.', /ya29\.[A-Za-z0-9_-]{20,2048}/y),
-  key('gcp_key', 'GOCSPX-', /GOCSPX-[A-Za-z0-9_-]{28}/y),
-  ...['ghp_', 'gho_', 'ghu_', 'ghs_', 'ghr_'].map((prefix) =>
-    key('github_token', prefix, /gh[pousr]_[A-Za-z0-9]{36,255}/y),
+  ...keys('aws_key', 'AKIA ASIA ABIA ACCA', BASE62, 16),
+  ...keys('gcp_key', 'AIza', BASE64URL, 35, 39),
+  ...keys('gcp_key', 'ya29.', DOTTED, 20, 2048),
+  ...keys('gcp_key', 'GOCSPX-', BASE64URL, 24, 40),
+  ...keys('github_token', 'ghp_ gho_ ghu_ ghs_ ghr_', BASE62, 36, 255),
+  ...keys('github_token', 'github_pat_', WORD, 36, 255),
+  ...keys('gitlab_token', 'glpat- gldt- glrt- glptt- glcbt- glft- glsoat- gloas- glagent-', DOTTED, 20, 255),
+  ...keys('slack_token', 'xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xoxc- xoxd- xoxe. xapp-', PERCENT, 10, 512),
+  ...keys(
+    'slack_token',
+    'hooks.slack.com/services/ hooks.slack.com/workflows/ hooks.slack.com/triggers/',
+    PATH,
+    20,
+    255,
   ),
-  key('github_token', 'github_pat_', /github_pat_[A-Za-z0-9_]{36,255}/y),
-  ...['glpat-', 'gldt-', 'glrt-', 'glptt-', 'glcbt-', 'glft-', 'glsoat-', 'gloas-', 'glagent-'].map((prefix) =>
-    key('gitlab_token', prefix, /gl[a-z]{2,5}-[A-Za-z0-9_.-]{20,255}/y),
-  ),
-  ...['xoxa-', 'xoxb-', 'xoxe-', 'xoxo-', 'xoxp-', 'xoxr-', 'xoxs-', 'xoxc-', 'xoxd-', 'xoxe.', 'xapp-'].map((prefix) =>
-    key('slack_token', prefix, /x(?:ox[a-z]|app)[.-][A-Za-z0-9%.-]{10,255}/y),
-  ),
-  key('slack_token', 'hooks.slack.com/', /hooks\.slack\.com\/(?:services|workflows|triggers)\/[A-Za-z0-9_/-]{20,255}/y),
-  ...['sk_live_', 'rk_live_', 'sk_test_', 'rk_test_'].map((prefix) =>
-    key('stripe_key', prefix, /[sr]k_(?:live|test)_[A-Za-z0-9]{10,255}/y),
-  ),
-  key('stripe_key', 'whsec_', /whsec_[A-Za-z0-9+/=]{24,255}/y),
-  key('npm_token', 'npm_', /npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])/y),
-  key('npm_token', 'pypi-', /pypi-AgE[A-Za-z0-9_-]{50,1024}/y),
-  key('sendgrid_key', 'SG.', /SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,64}/y),
-  key('twilio_key', 'SK', /SK[0-9a-f]{32}(?![A-Za-z0-9])/y),
-  key('twilio_key', 'AC', /AC[0-9a-f]{32}(?![A-Za-z0-9])/y),
-  key('anthropic_key', 'sk-ant-', /sk-ant-[A-Za-z0-9_-]{20,255}/y),
-  key('openai_key', 'sk-', /sk-(?!ant-)(?:[a-z0-9]{2,8}-)?[A-Za-z0-9_-]{20,255}/y),
-  key('huggingface_token', 'hf_', /hf_[A-Za-z0-9]{30,64}(?![A-Za-z0-9])/y),
-  key('huggingface_token', 'api_org_', /api_org_[A-Za-z0-9]{30,64}(?![A-Za-z0-9])/y),
-  ...['dop_v1_', 'doo_v1_', 'dor_v1_'].map((prefix) => key('digitalocean_token', prefix, /do[opr]_v1_[0-9a-f]{64}/y)),
-  ...['sallyport_', 'sp_', 'spt_'].map((prefix) =>
-    key('sallyport_token', prefix, /(?:sallyport|spt?)_[A-Za-z0-9_-]{24,255}/y),
-  ),
-  ...['shpat_', 'shpca_', 'shppa_', 'shpss_'].map((prefix) =>
-    key('service_token', prefix, /shp[a-z]{2}_[0-9a-fA-F]{32}/y),
-  ),
-  ...['sq0atp-', 'sq0csp-'].map((prefix) => key('service_token', prefix, /sq0[a-z]{3}-[A-Za-z0-9_-]{22,64}/y)),
-  ...['hvs.', 'hvb.', 'hvr.'].map((prefix) => key('service_token', prefix, /hv[sbr]\.[A-Za-z0-9_-]{24,512}/y)),
-  key('service_token', 'dapi', /dapi[0-9a-f]{32}(?:-\d)?(?![A-Za-z0-9])/y),
-  ...['glsa_', 'glc_'].map((prefix) => key('service_token', prefix, /gl(?:sa|c)_[A-Za-z0-9+/=_]{32,512}/y)),
-  key('service_token', 'lin_api_', /lin_api_[A-Za-z0-9]{32,64}/y),
-  key('service_token', 'ntn_', /ntn_[A-Za-z0-9]{40,64}/y),
-  key('service_token', 'secret_', /secret_[A-Za-z0-9]{43}(?![A-Za-z0-9])/y),
-  key('service_token', 'AGE-SECRET-KEY-1', /AGE-SECRET-KEY-1[A-Z0-9]{58}/y),
-  key('service_token', 'PMAK-', /PMAK-[0-9a-f]{24}-[0-9a-f]{34}/y),
-  key('service_token', 'NRAK-', /NRAK-[A-Z0-9]{27}/y),
-  key('service_token', 'pscale_', /pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{32,128}/y),
-  key('service_token', 'sbp_', /sbp_[0-9a-f]{40}/y),
-  key('service_token', 'tskey-', /tskey-[a-z]{2,10}-[A-Za-z0-9-]{16,128}/y),
-  key('service_token', 'dp.', /dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{40,128}/y),
-  key('service_token', 'key-', /key-[0-9a-f]{32}(?![A-Za-z0-9])/y),
-  key('service_token', 'EAAA', /EAAA[A-Za-z0-9_-]{60}(?![A-Za-z0-9])/y),
-  key('service_token', 'figd_', /figd_[A-Za-z0-9_-]{40,64}/y),
-  key('service_token', 'xai-', /xai-[A-Za-z0-9]{60,128}/y),
-  key('service_token', 'gsk_', /gsk_[A-Za-z0-9]{40,64}/y),
-  key('service_token', 'r8_', /r8_[A-Za-z0-9]{37}(?![A-Za-z0-9])/y),
-  key('service_token', 'ATATT3', /ATATT3[A-Za-z0-9_=-]{60,255}/y),
+  ...keys('stripe_key', 'sk_live_ rk_live_ sk_test_ rk_test_', BASE62, 10, 255),
+  ...keys('stripe_key', 'whsec_', BASE64, 24, 255),
+  ...keys('npm_token', 'npm_', BASE62, 36),
+  ...keys('npm_token', 'pypi-AgE', BASE64URL, 50, 1024),
+  ...keys('sendgrid_key', 'SG.', DOTTED, 40, 128),
+  ...keys('twilio_key', 'SK AC', BASE62, 32),
+  ...keys('anthropic_key', 'sk-ant-', BASE64URL, 20, 255),
+  ...keys('openai_key', 'sk-', BASE64URL, 20, 255),
+  ...keys('huggingface_token', 'hf_ api_org_', BASE62, 30, 64),
+  ...keys('digitalocean_token', 'dop_v1_ doo_v1_ dor_v1_', BASE62, 64),
+  ...keys('sallyport_token', 'sps_', BASE62, 32, 64),
+  ...keys('service_token', 'shpat_ shpca_ shppa_ shpss_', BASE62, 32),
+  ...keys('service_token', 'sq0atp- sq0csp-', BASE64URL, 22, 64),
+  ...keys('service_token', 'hvs. hvb. hvr.', BASE64URL, 24, 512),
+  ...keys('service_token', 'dapi', DASHED, 32, 34),
+  ...keys('service_token', 'glsa_ glc_', BASE64, 32, 512),
+  ...keys('service_token', 'lin_api_', BASE62, 32, 64),
+  ...keys('service_token', 'ntn_', BASE62, 40, 64),
+  ...keys('service_token', 'secret_', BASE62, 43),
+  ...keys('service_token', 'AGE-SECRET-KEY-1', BASE62, 58),
+  ...keys('service_token', 'PMAK-', DASHED, 59),
+  ...keys('service_token', 'NRAK-', BASE62, 27),
+  ...keys('service_token', 'pscale_tkn_ pscale_pw_ pscale_oauth_', DOTTED, 32, 128),
+  ...keys('service_token', 'sbp_', BASE62, 40),
+  ...keys('service_token', 'tskey-', DASHED, 20, 128),
+  ...keys('service_token', 'dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit.', DOTTED, 40, 128),
+  ...keys('service_token', 'key-', BASE62, 32),
+  ...keys('service_token', 'EAAA', BASE64URL, 60),
+  ...keys('service_token', 'figd_', BASE64URL, 40, 64),
+  ...keys('service_token', 'xai-', BASE62, 60, 128),
+  ...keys('service_token', 'gsk_', BASE62, 40, 64),
+  ...keys('service_token', 'r8_', BASE62, 37),
+  ...keys('service_token', 'ATATT3', BASE64, 60, 255),
 ]
 
-function key(detector: string, prefix: string, shape: RegExp): KeyShape {
-  return { detector, prefix, shape }
+/** One shape for each of the prefixes; without `max` the length is exact. */
+function keys(detector: string, prefixes: string, letters: Uint8Array, min: number, max = min): KeyShape[] {
+  return prefixes.split(' ').map((prefix) => ({ detector, prefix, alphabet: letters, min, max }))
+}
+
+function alphabet(extra: string): Uint8Array {
+  const table = new Uint8Array(256)
+  for (let code = 0; code < 128; code++) if (isLetterOrDigit(code)) table[code] = 1
+  for (const character of extra) table[character.charCodeAt(0)] = 1
+  return table
 }
 
 const byPrefix = new Map(SHAPES.map((shape) => [shape.prefix, shape]))
@@ -117,6 +128,10 @@ const SHARED_ACCESS = /(?<=[?&;]sig=)[A-Za-z0-9%+/]{40,80}(?:%3D|=){0,2}/gi
 const CLIENT_SECRET = /(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~-])/g
 const TELEGRAM = /(?<![A-Za-z0-9])\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])/g
 const HEX = /^[0-9a-f]+$/i
+/** Short prefixes that would be met by chance. */
+const HEX_KEYS = new Set(['SK', 'AC', 'key-'])
+/** Class names such as `sk-cube-grid-container` are no keys. */
+const LOOKS_RANDOM = /\d/
 
 export const serviceKeyFinder: Finder = {
   detectors: TITLES.map(
@@ -131,12 +146,10 @@ export const serviceKeyFinder: Finder = {
   possible: (traits) => (traits & (TRAIT.long | TRAIT.letter)) === (TRAIT.long | TRAIT.letter),
   find(view, wanted, report) {
     for (const match of view.text.matchAll(ANY_PREFIX)) {
-      const { detector, shape } = byPrefix.get(match[0])!
-      if (!wanted.has(detector)) continue
-      shape.lastIndex = match.index
-      const found = shape.exec(view.text)
-      if (found !== null && entropy(found[0].slice(match[0].length)) >= MIN_ENTROPY)
-        report(detector, match.index, match.index + found[0].length)
+      const shape = byPrefix.get(match[0])!
+      if (!wanted.has(shape.detector)) continue
+      const end = keyEnd(view.text, match.index + match[0].length, shape)
+      if (end >= 0) report(shape.detector, match.index, end)
     }
     const told = (name: string, shape: RegExp, allowed: (value: string, at: number) => boolean) => {
       if (!wanted.has(name)) return
@@ -153,6 +166,19 @@ export const serviceKeyFinder: Finder = {
     told('azure_key', CLIENT_SECRET, () => true)
     told('service_token', TELEGRAM, () => true)
   },
+}
+
+function keyEnd(text: string, start: number, { alphabet: letters, min, max, prefix }: KeyShape): number {
+  let end = start
+  while (end < text.length && end - start <= max && letters[text.charCodeAt(end)] === 1) end++
+  if (end - start > max) {
+    if (min === max) return -1
+    end = start + max
+  }
+  while (end > start && !isLetterOrDigit(text.charCodeAt(end - 1)) && text[end - 1] !== '=') end-- // the sentence's own dot
+  const body = text.slice(start, end)
+  const tooPlain = entropy(body) < MIN_ENTROPY || (prefix === 'sk-' && !LOOKS_RANDOM.test(body))
+  return body.length < min || tooPlain || (HEX_KEYS.has(prefix) && !HEX.test(body)) ? -1 : end
 }
 
 const NEAR_CHARACTERS = 120
