@@ -1,5 +1,4 @@
 import type { Column, Relation } from './catalog.ts'
-import { columnAt } from './catalog.ts'
 import type { CatalogRows } from './catalog-load.ts'
 import { holdsStoredValues } from './transform/stored-values.ts'
 import { FIRST_USER_OID } from './types.ts'
@@ -185,4 +184,11 @@ function namesake(relation: Relation, name: string): ColumnKey[] {
 
 function allColumns(relation: Relation): ColumnKey[] {
   return relation.columns.map((column) => ({ relation, column }))
+}
+
+/** The column with an attribute number; undefined for system columns, dropped ones and later ones. */
+export function columnAt(relation: Relation, attribute: number): Column | undefined {
+  const guess = relation.columns[attribute - 1]
+  if (guess?.attribute === attribute) return guess
+  return relation.columns.find((column) => column.attribute === attribute)
 }

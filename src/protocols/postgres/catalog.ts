@@ -1,6 +1,6 @@
 import { GatewayError, type Volatility } from '../../kernel/index.ts'
 import { type CatalogRows, readCatalog, readFingerprint } from './catalog-load.ts'
-import { type ColumnKey, type Lineage, LineageReader } from './catalog-views.ts'
+import { type ColumnKey, columnAt, type Lineage, LineageReader } from './catalog-views.ts'
 import type { TypeInfo, UserTypes } from './types.ts'
 
 /** Table, view, materialised view, partitioned table, foreign table, TOAST table, sequence. */
@@ -179,13 +179,7 @@ export class CatalogSnapshot implements UserTypes {
   }
 }
 
-export type { ColumnKey, Lineage }
-
-export function columnAt(relation: Relation, attribute: number): Column | undefined {
-  const guess = relation.columns[attribute - 1]
-  if (guess?.attribute === attribute) return guess
-  return relation.columns.find((column) => column.attribute === attribute)
-}
+export { type ColumnKey, columnAt, type Lineage }
 
 function alongPath(found: readonly Relation[], searchPath: readonly string[]): Relation[] {
   const answer = found.filter((relation) => TEMPORARY_SCHEMA.test(relation.schema))

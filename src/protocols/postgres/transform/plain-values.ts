@@ -6,6 +6,8 @@ import { OID } from '../types.ts'
  */
 export interface PlainType {
   readonly detector: string
+  /** Shorter spellings are never one; most values are ordinary small numbers. */
+  readonly minBytes: number
   /** Undefined where the value cannot be one that the detector means. */
   readonly spell: (cell: Buffer) => string | undefined
 }
@@ -13,12 +15,16 @@ export interface PlainType {
 const spellInteger = (cell: Buffer) => (cell.length === 8 ? cell.readBigInt64BE(0).toString() : undefined)
 
 export const PLAIN_TYPES: Readonly<Record<number, PlainType>> = {
-  [OID.int8]: { detector: 'credit_card', spell: spellInteger },
-  [OID.numeric]: { detector: 'credit_card', spell: spellNumeric },
-  [OID.inet]: { detector: 'ip_address', spell: spellAddress },
-  [OID.cidr]: { detector: 'ip_address', spell: spellAddress },
-  [OID.macaddr]: { detector: 'mac_address', spell: (cell) => cell.toString('hex').match(/../g)?.join(':') },
-  [OID.date]: { detector: 'date_of_birth', spell: spellDate },
+  [OID.int8]: { detector: 'credit_card', minBytes: 12, spell: spellInteger },
+  [OID.numeric]: { detector: 'credit_card', minBytes: 12, spell: spellNumeric },
+  [OID.inet]: { detector: 'ip_address', minBytes: 3, spell: spellAddress },
+  [OID.cidr]: { detector: 'ip_address', minBytes: 3, spell: spellAddress },
+  [OID.macaddr]: {
+    detector: 'mac_address',
+    minBytes: 12,
+    spell: (cell) => cell.toString('hex').match(/../g)?.join(':'),
+  },
+  [OID.date]: { detector: 'date_of_birth', minBytes: 6, spell: spellDate },
 }
 
 /** A card has at most 19 digits. */

@@ -130,6 +130,7 @@ function planColumn(
     })
     return { ...base, treatment: computed ? 'redact' : 'mask', rule, change }
   }
+  if (scanners.text === undefined) return { ...base, treatment: 'pass', rule: undefined, change: undefined }
   const change = new CellScan(scanners, catalog, originName(field, catalog)).change(typeOid, format)
   return { ...base, treatment: change === undefined ? 'pass' : 'scan', rule: undefined, change }
 }

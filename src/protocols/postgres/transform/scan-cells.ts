@@ -96,6 +96,7 @@ export class CellScan {
     if (type === undefined || scanner === undefined) return undefined
     return (cell) => {
       const text = format === 0 ? cell : Buffer.from(type.spell(cell) ?? '')
+      if (text.length < type.minBytes) return undefined
       return scanner.scan(text, this.#name) === undefined ? undefined : null
     }
   }
