@@ -124,7 +124,7 @@ function recognise(error: unknown): GatewayError {
   if (hasZodFastifySchemaValidationErrors(error))
     return new InvalidRequest(
       error.validation.map((one) => ({
-        path: `${error.validationContext ?? 'request'}${one.instancePath.replaceAll('/', '.')}`,
+        path: `${error.validationContext ?? 'request'}${one.instancePath.replace(/\/+$/, '').replaceAll('/', '.')}`,
         message: one.message ?? 'is not valid',
       })),
     )

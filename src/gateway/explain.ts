@@ -1,7 +1,7 @@
 import type { ExplanationView } from '../api/schemas.ts'
 import { evaluateGrants, type Grant } from '../identity/index.ts'
-import { type AccessLevel, type Principal, principalLabel, type TargetInfo } from '../kernel/index.ts'
-import type { PolicySnapshot } from '../policy/index.ts'
+import { type AccessLevel, type Facts, type Principal, principalLabel, type TargetInfo } from '../kernel/index.ts'
+import type { Explanation, PolicySnapshot } from '../policy/index.ts'
 import { redactLiterals, SqlAnalyzer } from '../sql/index.ts'
 
 const NOTHING_YET = { operations: 0, rowsReturned: 0, bytesReturned: 0, denied: 0 }
@@ -32,15 +32,32 @@ export function explainSql(input: ExplainInput): ExplanationView {
     target: target.name,
     level: access?.level ?? null,
     statements: analyzer.analyze(sql).map(({ text, facts, secretLiterals }) => {
-      const explained = snapshot.explain({ principal, target, level, facts, session: NOTHING_YET, now })
+      const explain = (judged: Facts) =>
+        snapshot.explain({ principal, target, level, facts: judged, session: NOTHING_YET, now })
+      const explained = explain(facts)
+      const { decision, words } = settled(explained, (estimatedRows) => explain({ ...facts, estimatedRows }))
       return {
         text: secretLiterals ? redactLiterals(text) : text,
         facts: { ...facts },
         level: { needed: explained.level.needed, covers: explained.level.covers, reason: explained.level.reason },
         rules: explained.rules.map(({ part, ...rule }) => (part === undefined ? rule : { ...rule, part })),
-        decision: { ...explained.decision },
-        words: explained.text,
+        decision: { ...decision },
+        words,
       }
     }),
   }
+}
+
+/**
+ * No target is asked, so there is no estimate. Where the outcome hangs on it, both outcomes are told, and the answer is
+ * the one for an estimate that could not be had, as the gateway would decide.
+ */
+function settled(explained: Explanation, withRows: (estimatedRows: number) => Explanation) {
+  if (explained.decision.kind !== 'needs') return { decision: explained.decision, words: explained.text }
+  const few = withRows(0)
+  const many = withRows(Number.POSITIVE_INFINITY)
+  const outcome = (one: Explanation) => one.text.slice(one.text.lastIndexOf('\n') + 1)
+  const before = explained.text.slice(0, explained.text.lastIndexOf('\n'))
+  const words = `${before}\n${outcome(few)} (if the planner expects few rows)\n${outcome(many)} (if many, or not known)`
+  return { decision: many.decision, words }
 }

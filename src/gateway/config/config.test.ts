@@ -131,6 +131,18 @@ masking: { key: "env:KEY" }
   ])
 })
 
+test('!file puts the text of a file in place, or is a problem at its place', () => {
+  const text =
+    'targets:\n  - name: shop\n    type: postgres\n    connection: { host: !file host.txt }\n    credential: { user: x }\n'
+  const parsed = parseConfig(text, '/srv/sallyport.yaml', shapes, (file) => `text of ${file}`)
+  if (!('config' in parsed)) throw new Error(JSON.stringify(parsed.problems))
+  expect(parsed.config.targets[0]?.connection).toEqual({ host: 'text of /srv/host.txt', port: 5432 })
+  const missing = parseConfig(text, '/srv/sallyport.yaml', shapes, () => {
+    throw new Error('does not exist')
+  })
+  expect('problems' in missing && missing.problems).toMatchObject([{ line: 4, message: '`host.txt` does not exist' }])
+})
+
 test('files that are named but not there are problems with a path', async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'sallyport-config-'))
   try {

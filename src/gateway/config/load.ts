@@ -1,3 +1,4 @@
+import { readFileSync, statSync } from 'node:fs'
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { GatewayError } from '../../kernel/index.ts'
@@ -19,10 +20,19 @@ export async function readConfig(file: string, shapes: readonly TargetShape[]): 
   } catch (error) {
     return { problems: [whole(file, reason(error))] }
   }
-  const parsed = parseConfig(text, file, shapes)
+  const parsed = parseConfig(text, file, shapes, readNamed)
   if ('problems' in parsed) return parsed
   const problems = await unreadable(parsed.config)
   return problems.length > 0 ? { problems } : parsed
+}
+
+function readNamed(file: string): string {
+  try {
+    if (statSync(file).size > MAX_CONFIG_BYTES) throw new Error(`is over ${MAX_CONFIG_BYTES} bytes`)
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw error instanceof Error && 'code' in error ? new Error(reason(error)) : error
+  }
 }
 
 /** Like `readConfig`, but throws `config.invalid` with all problems in its text. */

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { LineCounter, parseDocument } from 'yaml'
+import { LineCounter, parseDocument, type ScalarTag } from 'yaml'
 import { z } from 'zod'
 import { describeIssues, type KnownKeys, Locator, type PathPart, type Problem } from './problems.ts'
 import { checkReferences } from './references.ts'
@@ -26,12 +26,19 @@ export type Parsed = { readonly config: Config } | { readonly problems: readonly
  *
  * @param text - YAML 1.2 (JSON is fine too).
  * @param file - Its path; relative paths in it are taken from this file's folder.
+ * @param readText - Reads what `!file` names.
  * @returns The configuration, or everything that is wrong with it.
  */
-export function parseConfig(text: string, file: string, shapes: readonly TargetShape[]): Parsed {
+export function parseConfig(
+  text: string,
+  file: string,
+  shapes: readonly TargetShape[],
+  readText: ReadText = notRead,
+): Parsed {
   const absolute = path.resolve(file)
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const customTags = [fileTag(path.dirname(absolute), readText)]
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, customTags })
   const locate = new Locator(file, document, lines)
   if (Buffer.byteLength(text) > MAX_CONFIG_BYTES)
     return { problems: [locate.at(0, `is over ${MAX_CONFIG_BYTES} bytes`)] }
@@ -53,6 +60,28 @@ export function parseConfig(text: string, file: string, shapes: readonly TargetS
   if (dangling.length > 0)
     return { problems: dangling.map(({ path: where, message }) => locate.problem(where, message)) }
   return { config: deepFreeze(resolvePaths(parsed.data, absolute)) }
+}
+
+/** The text of a file; throws when it cannot be read. */
+export type ReadText = (file: string) => string
+
+const notRead: ReadText = () => {
+  throw new Error('files are not read here')
+}
+
+/** `ca: !file certs/ca.pem` puts the file's text in place: for certificates. Secrets are references instead. */
+function fileTag(folder: string, readText: ReadText): ScalarTag {
+  return {
+    tag: '!file',
+    resolve(name, onError) {
+      try {
+        return readText(path.resolve(folder, name))
+      } catch (error) {
+        onError(`\`${name}\` ${error instanceof Error ? error.message : 'cannot be read'}`)
+        return ''
+      }
+    },
+  }
 }
 
 function firstSentence(message: string): string {

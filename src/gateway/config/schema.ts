@@ -20,10 +20,12 @@ const tlsFiles = z
 
 const store = z
   .discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('embedded') }).describe('A PostgreSQL that Sallyport keeps in the data folder.'),
+    z
+      .strictObject({ kind: z.literal('embedded').describe('A PostgreSQL that Sallyport keeps in the data folder.') })
+      .describe('A PostgreSQL that Sallyport keeps in the data folder.'),
     z
       .strictObject({
-        kind: z.literal('postgres'),
+        kind: z.literal('postgres').describe('A PostgreSQL server of yours.'),
         url: secretReference.describe(
           'Reference to the URL of a PostgreSQL database that Sallyport may create tables in.',
         ),

@@ -99,7 +99,7 @@ rules:
 /** Writes what is missing; what is there is the user's. */
 export async function writeDemoFiles(dataFolder: string): Promise<void> {
   const places = demoPlaces(dataFolder)
-  await mkdir(dataFolder, { recursive: true, mode: 0o700 })
+  await mkdir(dataFolder, { recursive: true, mode: 0o711 })
   await writeMissing(places.policy, POLICY)
   await writeMissing(places.config, CONFIG(0))
 }
