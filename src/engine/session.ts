@@ -132,11 +132,12 @@ export class EngineSession {
   async end(reason: string): Promise<void> {
     if (this.#ended) return
     this.#ended = true
-    const summary: SessionSummary = { endedAt: this.now(), reason, ...this.totals }
+    let summary: SessionSummary = { endedAt: this.now(), reason, ...this.totals }
     try {
       if (!this.journal.failed) {
         this.journal.append({ type: 'session_ended', at: summary.endedAt, reason, totals: { ...this.totals } })
-        await this.journal.seal()
+        const sealed = await this.journal.seal()
+        summary = { ...summary, recordingDigest: Buffer.from(sealed.digest, 'hex') }
       }
     } catch (error) {
       this.services.logger.error('a recording could not be sealed', { session: this.info.id, error: String(error) })

@@ -116,6 +116,14 @@ export class GatewayControl implements ControlPlane {
       .catch(() => this.#on.log.error('failed authentications could not be logged', { address }))
   }
 
+  admitLogin(address: string, tokenId: string): void {
+    this.failures.check(address, tokenId)
+  }
+
+  loginFailed(address: string, tokenId: string): void {
+    void this.authenticationFailed(address, tokenId)
+  }
+
   async openSession(request: OpenSessionRequest): Promise<OpenedSession> {
     this.#refuseWhenDraining()
     const { clock, random } = this.#on
@@ -146,13 +154,10 @@ export class GatewayControl implements ControlPlane {
   async closeSession(id: string, summary: SessionSummary): Promise<void> {
     this.#live.remove(id)
     await this.#upkeep.close(id, summary)
+    if (summary.recordingDigest !== undefined)
+      await this.#on.store.sessions.setRecordingDigest(id, summary.recordingDigest)
     for (const review of await this.#on.store.reviews.openOf([id]).catch(() => []))
       await this.#reviews.abandon(review, 'The session has ended.').catch(() => undefined)
-  }
-
-  /** The recording's seal, to find a session by what the audit log says of it. */
-  async recordingSealed(id: string, digest: Buffer): Promise<void> {
-    await this.#on.store.sessions.setRecordingDigest(id, digest)
   }
 
   requestReview(request: ReviewRequest): Promise<PendingReview> {

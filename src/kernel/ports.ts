@@ -155,6 +155,8 @@ export interface SessionSummary {
   readonly denied: number
   readonly rowsReturned: number
   readonly bytesReturned: number
+  /** Of the sealed recording; undefined when it could not be sealed. */
+  readonly recordingDigest?: Buffer
 }
 
 /** Where the data plane meets the control plane. One process: a call. Worker processes: a message. */
@@ -164,6 +166,10 @@ export interface ControlPlane {
    * answer nor its time tells them apart; `known` must only be looked at after the proof failed or succeeded.
    */
   verifierFor(tokenId: string): Promise<{ readonly verifier: ScramVerifier; readonly known: boolean }>
+  /** Before a login: too many failures of late? @throws GatewayError `auth.throttled` */
+  admitLogin(address: string, tokenId: string): void
+  /** A login failed; counts towards `admitLogin`. */
+  loginFailed(address: string, tokenId: string): void
   /** The seam for bearer tokens as passwords (identity providers); answers the token id to open the session with. */
   authenticateBearer?(bearer: string): Promise<string>
   /** Authorises and registers. @throws GatewayError `access.no_grant`, `auth.failed`, `session.limit`, `secret.unresolved`, `gateway.draining` */

@@ -30,9 +30,8 @@ export interface ConnectionContext {
  */
 export async function openConnection(stream: ByteStream, context: ConnectionContext): Promise<void> {
   const { services, handshake } = context
-  const { clock, random, control } = services
   const arrival = await greet(stream, {
-    clock,
+    clock: services.clock,
     limits: handshake,
     tlsAvailable: services.tls.available,
     requireTls: services.tls.required,
@@ -41,7 +40,7 @@ export async function openConnection(stream: ByteStream, context: ConnectionCont
     context.keys.cancel(arrival.pid, arrival.secret)
     return
   }
-  const { tokenId, leftover } = await authenticateClient(arrival, { control, random, clock, limits: handshake })
+  const { tokenId, leftover } = await logIn(arrival, context)
   try {
     await openSession(arrival, tokenId, leftover, context)
   } catch (error) {
@@ -49,6 +48,27 @@ export async function openConnection(stream: ByteStream, context: ConnectionCont
     arrival.stream.write([encode.errorResponse(failure, 'FATAL')])
     arrival.stream.end()
     throw failure
+  }
+}
+
+/** @throws GatewayError after the client has been told. */
+async function logIn(arrival: ClientArrival, { services, handshake }: ConnectionContext) {
+  const { clock, random, control } = services
+  const { stream, parameters } = arrival
+  const user = parameters.get('user') ?? ''
+  try {
+    control.admitLogin(stream.remoteAddress, user)
+  } catch (error) {
+    const failure = GatewayError.from(error)
+    stream.write([encode.errorResponse(failure, 'FATAL')])
+    stream.end()
+    throw failure
+  }
+  try {
+    return await authenticateClient(arrival, { control, random, clock, limits: handshake })
+  } catch (error) {
+    if (GatewayError.from(error).code === 'auth.failed') control.loginFailed(stream.remoteAddress, user)
+    throw error
   }
 }
 

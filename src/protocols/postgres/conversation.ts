@@ -21,6 +21,8 @@ export interface Prepared {
 export interface Portal {
   readonly prepared: Prepared
   readonly segment: number
+  /** How many operations had been started when it was bound. */
+  readonly startedBefore: number
   fields: readonly FieldDescription[] | null | undefined
   readonly resultFormats: readonly number[]
   /** undefined for SQL cursors: their rows come by FETCH, an operation of its own. */
@@ -68,6 +70,8 @@ export class Conversation {
   readonly #pending: Expected[] = []
   #head = 0
   segment = 1
+  /** Operations sent to the target so far. */
+  started = 0
   /** Something of the open segment has been sent to the target. */
   segmentOpen = false
   state: FrontendState = 'ready'

@@ -7,7 +7,7 @@ import type { Judged } from './judgement.ts'
 import type { CopyResponse, FieldDescription, Format } from './messages.ts'
 import { AnsweredByTarget } from './refusals.ts'
 import type { RunScene } from './run.ts'
-import { CopyOutTransformer, copyFields, planResult } from './transform/index.ts'
+import { CopyOutTransformer, planResult } from './transform/index.ts'
 
 /** Masks one COPY … TO STDOUT for the client, and again for the recording, which may hold less. */
 export class CopyOut {
@@ -103,11 +103,13 @@ export class CopyPlanner {
     return new CopyOut(transformer(client), transformer(rest), session.services.limits.maxRecordedBytes)
   }
 
+  /** COPY of a whole table leaves generated columns out; `SELECT *` does not. */
   #fields(copy: CopyFacts, described: readonly FieldDescription[], format: Format): readonly FieldDescription[] {
-    const catalog = this.#scene.catalog()
-    const relation = copy.relation === undefined ? undefined : catalog.relationByOid(described[0]?.tableOid ?? 0)
-    if (relation !== undefined) return copyFields(relation, copy.columns, catalog, format)
-    return described.map((field) => ({ ...field, format }))
+    const relation = this.#scene.catalog().relationByOid(described[0]?.tableOid ?? 0)
+    const generated = new Set(relation?.columns.filter((column) => column.generated).map((column) => column.attribute))
+    const wholeTable = copy.relation !== undefined && copy.columns.length === 0
+    const copied = wholeTable ? described.filter((field) => !generated.has(field.attribute)) : described
+    return copied.map((field) => ({ ...field, format }))
   }
 
   async #describe(sql: string): Promise<readonly FieldDescription[]> {

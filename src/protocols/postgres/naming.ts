@@ -98,8 +98,16 @@ export class Naming {
 
   #cursor(effect: Extract<SessionEffect, { kind: 'declare' }>): Portal {
     const prepared = preparedBySql(effect.statement)
-    const { segment } = this.#talk
-    return { prepared, segment, fields: undefined, resultFormats: [], run: undefined, dependsOn: [] }
+    const { segment, started } = this.#talk
+    return {
+      prepared,
+      segment,
+      startedBefore: started,
+      fields: undefined,
+      resultFormats: [],
+      run: undefined,
+      dependsOn: [],
+    }
   }
 }
 

@@ -254,6 +254,7 @@ export class Requests {
     const portal: Portal = {
       prepared,
       segment: this.#talk.segment,
+      startedBefore: this.#talk.started,
       fields: undefined,
       resultFormats: message.resultFormats,
       run: new Run(judged, this.#scene, copy),
@@ -289,10 +290,13 @@ export class Requests {
       throw new GatewayError('sql.unknown_name', 'What this portal would run was redefined after it was bound.', {
         hint: 'Bind the statement again.',
       })
+    // EXECUTE and FETCH are looked up only when they run: what ran since could have changed what is behind the name.
+    if (portal.dependsOn.length > 0 && portal.startedBefore !== talk.started && !run.started)
+      throw new GatewayError('sql.unknown_name', 'Something else ran after this EXECUTE or FETCH was bound.', {
+        hint: 'Bind it again, right before executing it.',
+      })
     if (portal.segment !== talk.segment) this.#judgeAgain(portal)
-    // The plan of a result needs its shape. A client that described the statement earlier does not ask again, so the gateway does.
-    const shaped = run.planned || portal.fields !== undefined || this.#describePending(portal)
-    if (!shaped && portal.prepared.fields === undefined) {
+    if (!this.#shapeKnown(portal)) {
       this.#scene.outbox.target(encode.describe('portal', message.portal))
       talk.expect({ kind: 'describe', prepared: portal.prepared, portal, own: true })
     }
@@ -308,17 +312,25 @@ export class Requests {
     const run = portal.run
     if (run === undefined) return
     const decision = this.#scene.session.decide(run.judged.operation.facts)
-    if (decision.kind === 'deny')
-      throw new GatewayError(decision.code, decision.reason, {
-        rule: decision.rule,
-        hint: 'The policy changed after this statement was bound.',
-      })
+    const hint = 'The policy changed after this statement was bound. Bind it again.'
+    if (decision.kind === 'deny') throw new GatewayError(decision.code, decision.reason, { rule: decision.rule, hint })
+    if (decision.kind === 'hold' && decision.rule !== run.judged.decision.rule)
+      throw new GatewayError('policy.denied', decision.reason, { rule: decision.rule, hint })
   }
 
-  #describePending(portal: Portal): boolean {
+  /**
+   * The plan of a result needs its shape, and a client that described the statement earlier does not ask again. The
+   * statement's description tells types and formats for good, but not where the columns come from: the target analyses
+   * a statement anew when the search path or its tables changed. So where columns are masked, the portal is described.
+   */
+  #shapeKnown(portal: Portal): boolean {
+    if (portal.run?.planned === true || portal.fields !== undefined) return true
+    const byOrigin = this.#scene.atRest().some((mask) => mask.columns.length > 0)
+    if (!byOrigin && portal.prepared.fields !== undefined) return true
     return this.#talk.awaits(
       (expected) =>
-        expected.kind === 'describe' && (expected.portal === portal || expected.prepared === portal.prepared),
+        expected.kind === 'describe' &&
+        (expected.portal === portal || (!byOrigin && expected.prepared === portal.prepared)),
     )
   }
 
@@ -402,6 +414,7 @@ export class Requests {
 
   #start(run: Run, changes: readonly NameChange[]): void {
     run.start(changes)
+    this.#talk.started += 1
     const { facts } = run.judged.operation
     const anySetting =
       run.judged.analysis?.effects.some((effect) => effect.kind === 'set' && effect.name === '*') === true

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { GatewayError, type MaskInstruction } from '../../../kernel/index.ts'
 import type { FieldDescription, Format } from '../messages.ts'
 import { OID } from '../types.ts'
-import { type CopyOutOptions, CopyOutTransformer, copyFields } from './copy.ts'
+import { type CopyOutOptions, CopyOutTransformer } from './copy.ts'
 import { readEscapes, writeEscapes } from './copy-text.ts'
 import { planResult } from './plan.ts'
 import { card, DETECT_CARDS, field, int32, maskColumns, masker, PAYMENTS, shop } from './test/shop.ts'
@@ -237,22 +237,6 @@ describe('binary', () => {
   ])('%s is withheld', (_name, sent) => {
     expect(() => stream(copy(), sent)).toThrow(expect.objectContaining({ code: 'target.protocol' }))
   })
-})
-
-test('the columns of COPY of a table: as listed, or all', () => {
-  const payments = shop.relationByOid(PAYMENTS)!
-  expect(copyFields(payments, ['note', 'card'], shop, 1)).toMatchObject([
-    { name: 'note', tableOid: PAYMENTS, attribute: 3, format: 1 },
-    { name: 'card', attribute: 2 },
-  ])
-  expect(copyFields(payments, [], shop, 0)).toHaveLength(6)
-  const renamed = planResult(copyFields(payments, ['no_such'], shop, 0), {
-    masks: LAST4,
-    masker,
-    catalog: shop,
-    computedIsProtected: false,
-  })
-  expect(renamed.describe()).toMatchObject([{ treatment: 'redact' }])
 })
 
 test('escapes: what is written is read back', () => {

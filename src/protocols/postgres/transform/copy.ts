@@ -1,8 +1,7 @@
 import { GatewayError } from '../../../kernel/index.ts'
 import type { CopyOptions } from '../../../sql/analysis.ts'
 import { ByteQueue } from '../../../wire/byte-queue.ts'
-import type { CatalogSnapshot, Relation } from '../catalog.ts'
-import type { CopyResponse, FieldDescription, Format } from '../messages.ts'
+import type { CopyResponse, Format } from '../messages.ts'
 import { BinaryRows } from './copy-binary.ts'
 import { CsvRows } from './copy-csv.ts'
 import type { RowFormat } from './copy-format.ts'
@@ -99,33 +98,3 @@ function rowFormat(plan: ResultPlan, { format, options }: CopyOutOptions): RowFo
     throw new GatewayError('sql.encoding', 'The gateway cannot read COPY in this encoding. Use UTF8.')
   return format === 'csv' ? new CsvRows(plan, options) : new TextRows(plan, options)
 }
-
-/**
- * The columns that COPY of a table sends, as a RowDescription would name them.
- *
- * @param names - As listed in the statement; none means all but generated ones.
- */
-export function copyFields(
-  relation: Relation,
-  names: readonly string[],
-  catalog: CatalogSnapshot,
-  format: Format,
-): FieldDescription[] {
-  const all = catalog.relationByOid(relation.oid)?.columns ?? []
-  const listed =
-    names.length === 0
-      ? all.filter((column) => !column.generated)
-      : names.map((name) => all.find((column) => column.name === name) ?? { ...UNKNOWN_COLUMN, name })
-  return listed.map(({ name, attribute, typeOid }) => ({
-    name,
-    tableOid: relation.oid,
-    attribute,
-    typeOid,
-    typeSize: -1,
-    typeModifier: -1,
-    format,
-  }))
-}
-
-/** No table has this many columns, so the plan takes it for one that nobody knows, and withholds it. */
-const UNKNOWN_COLUMN = { attribute: 32_767, typeOid: 0 }

@@ -1,4 +1,4 @@
-export { type CopyOutOptions, CopyOutTransformer, copyFields } from './copy.ts'
+export { type CopyOutOptions, CopyOutTransformer } from './copy.ts'
 export { type DiagnosticContext, transformDiagnostic } from './diagnostics.ts'
 export {
   type ColumnPlan,
