@@ -6,7 +6,7 @@ import { OID } from '../types.ts'
 import { type CopyOutOptions, CopyOutTransformer } from './copy.ts'
 import { readEscapes, writeEscapes } from './copy-text.ts'
 import { planResult } from './plan.ts'
-import { card, DETECT_CARDS, field, int32, maskColumns, masker, PAYMENTS, shop } from './test/shop.ts'
+import { card, DETECT_CARDS, field, int32, maskColumns, masker, shop } from './test/shop.ts'
 
 const CARD = '4111111111111111'
 const MASKED = '************1111'
