@@ -69,6 +69,14 @@ export function restricts(facts: FactsBuilder, where: unknown): boolean {
   return where !== undefined && limits(new Condition(facts), where, false)
 }
 
+/** Whole numbers and fractions are one kind: texts that differ in them share a blind key. */
+function constantKind(value: unknown): string {
+  return Object.keys(value ?? {})
+    .filter((key) => key !== 'location')
+    .join()
+    .replace('fval', 'ival')
+}
+
 /**
  * One condition under test. Trees are compared without the values of their constants, so that the answer holds for all
  * texts of the same shape, and each node is numbered once, so that it is found in linear time.
@@ -90,7 +98,7 @@ class Condition {
     if (seen !== undefined) return seen
     const parts = Object.entries(value).flatMap(([key, inner]) => {
       if (key === 'location') return []
-      return [`${key}:${key === 'A_Const' ? Object.keys(inner ?? {}).join() : this.number(inner)}`]
+      return [`${key}:${key === 'A_Const' ? constantKind(inner) : this.number(inner)}`]
     })
     const found = this.#intern(parts.join('|'))
     this.#numbers.set(value, found)

@@ -1,7 +1,8 @@
 import { type ColumnUse, GatewayError } from '../../kernel/index.ts'
+import { rangeItem } from './from.ts'
 import { functionCall, takesRows } from './functions.ts'
 import { dataChange, isDataChange } from './modify.ts'
-import { rangeItem, select } from './query.ts'
+import { select } from './query.ts'
 import {
   bareColumn,
   columnOrigins,

@@ -1,10 +1,12 @@
 import type { ColumnUse } from '../../kernel/index.ts'
 import { restricts } from './bounds.ts'
 import { expression, expressions, nested } from './expression.ts'
-import { rangeItem, select, targetList, withClause } from './query.ts'
+import { rangeItem } from './from.ts'
+import { select, targetList } from './query.ts'
 import { writeRelation } from './relations.ts'
 import { baseShape, NOTHING, newScope, type Scope, type Shape, type Walk } from './scope.ts'
 import { asType, type Fields, list, relationName, struct, text } from './tree.ts'
+import { withClause } from './with.ts'
 
 const DATA_CHANGES = { InsertStmt: 'insert', UpdateStmt: 'update', DeleteStmt: 'delete', MergeStmt: 'merge' } as const
 

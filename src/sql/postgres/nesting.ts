@@ -4,8 +4,8 @@
  * that ends inside a string or comment is a syntax error, so what was seen until then is enough.
  */
 export function chainedTokens(sql: string): number {
-  const open: number[] = []
-  let here = 0
+  const open: Level[] = []
+  let level: Level = { tokens: 0, chain: 0 }
   let below = 0
   let deepest = 0
   let at = 0
@@ -17,29 +17,49 @@ export function chainedTokens(sql: string): number {
       at = end
       continue
     }
-    if (token === ',' || token === ';' || isListWord(sql, at, end)) here = 0
+    const word = end - at <= LONGEST_CHAIN_WORD ? CHAINS[sql.slice(at, end).toLowerCase()] : undefined
+    if (token === ';') level = { tokens: 0, chain: 0 }
+    else if (token === ',' || word === 0) level.tokens = 0
     else if (token === '(' || token === '[') {
-      open.push(here)
-      below += here + 1
-      here = 0
+      below += level.tokens + level.chain + BRACKET
+      open.push(level)
+      level = { tokens: 0, chain: 0 }
     } else if (token === ')' || token === ']') {
-      const before = open.pop() ?? 0
-      below = Math.max(0, below - before - 1)
-      here = before + 1
-    } else here++
-    deepest = Math.max(deepest, below + here)
+      level = open.pop() ?? { tokens: 0, chain: 0 }
+      below = Math.max(0, below - level.tokens - level.chain - BRACKET)
+      level.tokens++
+    } else level.tokens++
+    if (word !== undefined) level.chain = Math.max(0, level.chain + word)
+    deepest = Math.max(deepest, below + level.tokens + level.chain)
     at = end
   }
   return deepest
 }
 
-function isSpace(character: string): boolean {
-  return character === ' ' || (character >= '\t' && character <= '\r')
+interface Level {
+  /** Since the last separator. */
+  tokens: number
+  /** Words that nest to the left across separators. */
+  chain: number
 }
 
-/** Lists joined by AND or OR are flat in the tree. */
-function isListWord(sql: string, start: number, end: number): boolean {
-  return end - start <= 3 && /^(?:and|or)$/i.test(sql.slice(start, end))
+/** What a word adds to the chain. Lists joined by AND or OR are flat in the tree: those separate, like a comma. */
+const CHAINS: Readonly<Record<string, number>> = Object.assign(Object.create(null), {
+  and: 0,
+  or: 0,
+  join: 3,
+  union: 3,
+  intersect: 3,
+  except: 3,
+  case: 3,
+  end: -3,
+})
+const LONGEST_CHAIN_WORD = 9
+/** A bracket may open a whole sub-select right after a comma. */
+const BRACKET = 2
+
+function isSpace(character: string): boolean {
+  return character === ' ' || (character >= '\t' && character <= '\r')
 }
 
 /** Where the token at `at` ends; -1 when it is a string or comment without an end. */

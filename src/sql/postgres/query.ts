@@ -1,13 +1,10 @@
-import { type ColumnUse, GatewayError } from '../../kernel/index.ts'
+import type { ColumnUse } from '../../kernel/index.ts'
 import { boundedLimit, restricts, singleRow } from './bounds.ts'
 import { columnRef, expression, expressions, nested } from './expression.ts'
+import { rangeItem } from './from.ts'
 import { functionCall, isConfigCall } from './functions.ts'
 import { selectInto } from './into.ts'
-import { dataChange, isDataChange } from './modify.ts'
-import { touchRelation } from './relations.ts'
 import {
-  baseShape,
-  type CommonTable,
   columnOrigins,
   distinct,
   everything,
@@ -21,18 +18,12 @@ import {
   record,
   type Scope,
   type Shape,
+  shapeOf,
   starOrigins,
   type Walk,
 } from './scope.ts'
 import { asType, constant, type Fields, list, relationName, strings, struct, tagged, text } from './tree.ts'
-
-/** Names are looked up among these, so their number bounds the work. */
-const MAX_COMMON_TABLES = 500
-const MAX_RELATIONS = 500
-
-function tooMany(what: string, limit: number): GatewayError {
-  return new GatewayError('sql.too_large', `The statement has over ${limit} ${what}.`)
-}
+import { withClause } from './with.ts'
 
 export interface SelectOptions {
   /** The statement itself, not a part of one. */
@@ -184,16 +175,6 @@ function union(left: Shape, right: Shape): Shape {
   return { ...NOTHING, rest: distinct([...everything(left), ...everything(right)]), unbounded }
 }
 
-/** A shape from columns in order; `hidden` are the origins of columns whose names are not known. */
-export function shapeOf(ordered: readonly OutputColumn[], hidden: readonly Origin[]): Shape {
-  const columns = new Map<string, readonly Origin[]>()
-  for (const { name, origins } of ordered)
-    if (name !== '') columns.set(name, distinct([...(columns.get(name) ?? []), ...origins]))
-  const unnamed = ordered.filter(({ name }) => name === '').flatMap(({ origins }) => origins)
-  const rest = distinct([...hidden, ...unnamed].map(indirect))
-  return { ...NOTHING, columns, rest, ordered: hidden.length === 0 ? ordered : undefined, direct: true }
-}
-
 /** Also for RETURNING lists. */
 export function targetList(
   walk: Walk,
@@ -275,198 +256,4 @@ function outputName(target: Fields): string {
   if (node?.type === 'ColumnRef') return strings(list(node.fields, 'fields')).at(-1) ?? ''
   if (node?.type === 'FuncCall') return strings(list(node.fields, 'funcname')).at(-1) ?? ''
   return ''
-}
-
-/** Makes the common tables of WITH visible; each is walked once, when first read from or at the end. */
-export function withClause(walk: Walk, scope: Scope, clause: Fields | undefined): Scope {
-  if (clause === undefined) return scope
-  const recursive = clause['recursive'] === true
-  const tables: CommonTable[] = []
-  let visible = scope
-  walk.commonTables = (walk.commonTables ?? 0) + list(clause, 'ctes').length
-  if (walk.commonTables > MAX_COMMON_TABLES) throw tooMany('common tables', MAX_COMMON_TABLES)
-  for (const item of list(clause, 'ctes')) {
-    const fields = asType(item, 'CommonTableExpr') ?? {}
-    const name = text(fields, 'ctename') ?? ''
-    const table = { name, query: fields['ctequery'], scope: visible, fields, recursive, shape: undefined, busy: false }
-    tables.push(table)
-    if (!recursive) visible = newScope(visible)
-    visible.commonTables.set(name, table)
-  }
-  for (const table of tables) commonTableShape(walk, table)
-  return recursive ? scope : newScope(visible)
-}
-
-function commonTableShape(walk: Walk, table: CommonTable): Shape {
-  if (table.shape !== undefined) return table.shape
-  table.busy = true
-  const shape = noteless(walk, () => commonTableQuery(walk, table))
-  const named = renamed(shape, strings(list(table.fields, 'aliascolnames')))
-  table.shape = searchColumns(table.fields, named)
-  table.busy = false
-  return table.shape
-}
-
-/** What a common table notes belongs to those who read from it, not to the value being walked just now. */
-function noteless<T>(walk: Walk, call: () => T): T {
-  const sink = walk.sink
-  walk.sink = undefined
-  try {
-    return call()
-  } finally {
-    walk.sink = sink
-  }
-}
-
-function commonTableQuery(walk: Walk, table: CommonTable): Shape {
-  const node = tagged(table.query)
-  if (node === undefined) return NOTHING
-  let shape = NOTHING
-  nested(walk, () => {
-    if (isDataChange(node.type)) shape = dataChange(walk, table.scope, node.type, node.fields, 'output')
-    else if (node.type !== 'SelectStmt') expression(walk, table.scope, table.query, 'expression')
-    else {
-      const names = strings(list(table.fields, 'aliascolnames'))
-      // The recursive term reads what the first term yields; inside it the table stands for that.
-      const afterLeft = (left: Shape) => {
-        if (table.recursive) table.shape = searchColumns(table.fields, renamed({ ...left, direct: false }, names))
-      }
-      const whole = select(walk, table.scope, node.fields, 'output', { afterLeft })
-      table.shape = undefined
-      shape = whole
-    }
-  })
-  return shape
-}
-
-/** SEARCH and CYCLE add columns that are computed from the others. */
-function searchColumns(fields: Fields, shape: Shape): Shape {
-  const added = [text(struct(fields, 'search_clause') ?? {}, 'search_seq_column')]
-  const cycle = struct(fields, 'cycle_clause') ?? {}
-  added.push(text(cycle, 'cycle_mark_column'), text(cycle, 'cycle_path_column'))
-  const names = added.filter((name) => name !== undefined)
-  if (names.length === 0) return shape
-  const columns = new Map(shape.columns)
-  for (const name of names) columns.set(name, distinct(everything(shape)))
-  return { ...shape, columns, ordered: undefined }
-}
-
-/** Column names given by an alias: by position where all columns are known, else every name may be any column. */
-export function renamed(shape: Shape, names: readonly string[]): Shape {
-  if (names.length === 0) return shape
-  const { ordered } = shape
-  if (ordered === undefined) return { ...NOTHING, rest: distinct(everything(shape)), unbounded: shape.unbounded }
-  const again = ordered.map(({ name, origins }, index) => ({ name: names[index] ?? name, origins }))
-  return { ...shapeOf(again, []), direct: shape.direct, unbounded: shape.unbounded }
-}
-
-/** Adds what an item of FROM offers to the scope. */
-export function rangeItem(walk: Walk, scope: Scope, item: unknown, use: ColumnUse): void {
-  const node = tagged(item)
-  if (node === undefined) return expression(walk, scope, item, use)
-  const { type, fields } = node
-  const inner = use === 'output' ? 'expression' : use
-  switch (type) {
-    case 'RangeVar':
-      return add(scope, fields, rangeVar(walk, scope, fields), rangeName(fields), text(fields, 'schemaname'))
-    case 'RangeTableSample':
-      rangeItem(walk, scope, fields['relation'], use)
-      return expressions(walk, scope, [fields['args'], fields['repeatable']], 'predicate')
-    case 'RangeSubselect':
-      return subselect(walk, scope, fields, use)
-    case 'JoinExpr':
-      return nested(walk, () => join(walk, scope, fields, use))
-    case 'RangeFunction':
-    case 'RangeTableFunc':
-    case 'JsonTable': {
-      // The rows of a function may be made of anything that it was given.
-      const { alias: _, ...rest } = fields
-      const from = noting(walk, () => nested(walk, () => expressions(walk, scope, Object.values(rest), inner)))
-      return add(scope, fields, { ...NOTHING, rest: from.map(indirect) }, functionAlias(fields))
-    }
-    default:
-      return expression(walk, scope, item, use)
-  }
-}
-
-function subselect(walk: Walk, scope: Scope, fields: Fields, use: ColumnUse): void {
-  const query = asType(fields['subquery'], 'SelectStmt')
-  if (query === undefined) return expression(walk, scope, fields['subquery'], use)
-  // Without LATERAL a sub-select sees the scopes around this one, not its neighbours.
-  const sees = fields['lateral'] === true ? scope : { ...newScope(scope.parent), commonTables: scope.commonTables }
-  nested(walk, () => {
-    const shape = select(walk, sees, query, use)
-    add(scope, fields, shape, '')
-  })
-}
-
-function rangeVar(walk: Walk, scope: Scope, fields: Fields): Shape {
-  const name = text(fields, 'relname') ?? ''
-  if (text(fields, 'schemaname') === undefined) {
-    for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
-      const table = at.commonTables.get(name)
-      if (table === undefined) continue
-      if (table.shape === undefined && table.busy) return NOTHING // reads itself: the target refuses what is not a union
-      return commonTableShape(walk, table)
-    }
-  }
-  const relation = relationName(fields)
-  walk.facts.read(relation)
-  touchRelation(walk.facts, relation)
-  return baseShape(relation)
-}
-
-function rangeName(fields: Fields): string {
-  return text(fields, 'relname') ?? ''
-}
-
-function functionAlias(fields: Fields): string {
-  const [first] = list(fields, 'functions')
-  const [call] = list(asType(first, 'List') ?? {}, 'items')
-  return strings(list(asType(call, 'FuncCall') ?? {}, 'funcname')).at(-1) ?? ''
-}
-
-function add(scope: Scope, fields: Fields, shape: Shape, fallback: string, schema?: string): void {
-  const alias = struct(fields, 'alias')
-  if (scope.relations.length >= MAX_RELATIONS) throw tooMany('tables in one FROM', MAX_RELATIONS)
-  const named = alias === undefined ? shape : renamed(shape, strings(list(alias, 'colnames')))
-  const name = (alias === undefined ? undefined : text(alias, 'aliasname')) ?? fallback
-  scope.relations.push({ ...named, name, schema: alias === undefined ? schema : undefined, aside: false })
-}
-
-function join(walk: Walk, scope: Scope, fields: Fields, use: ColumnUse): void {
-  const before = scope.relations.length
-  rangeItem(walk, scope, fields['larg'], use)
-  rangeItem(walk, scope, fields['rarg'], use)
-  const sides = scope.relations.slice(before)
-  expression(walk, scope, fields['quals'], 'predicate')
-  const using = strings(list(fields, 'usingClause'))
-  for (const column of using) {
-    scope.merged.add(column)
-    for (const side of sides) record(walk, columnOrigins(side, column) ?? [], 'predicate')
-  }
-  if (fields['isNatural'] === true) {
-    scope.natural = true
-    for (const side of sides) record(walk, everything(side), 'predicate')
-  }
-  const usingAlias = struct(fields, 'join_using_alias')
-  if (usingAlias !== undefined) {
-    const rest = using.flatMap((column) => sides.flatMap((side) => columnOrigins(side, column) ?? []))
-    const name = text(usingAlias, 'aliasname') ?? ''
-    scope.relations.push({ ...NOTHING, rest: rest.map(indirect), name, schema: undefined, aside: true })
-  }
-  if (struct(fields, 'alias') !== undefined) joinAlias(scope, fields, before)
-}
-
-/** An alias on a join hides the names inside it. */
-function joinAlias(scope: Scope, fields: Fields, before: number): void {
-  const inside = scope.relations.splice(before).filter((relation) => !relation.aside)
-  const columns = new Map<string, readonly Origin[]>()
-  for (const relation of inside)
-    for (const [name, origins] of relation.columns)
-      columns.set(name, [...(columns.get(name) ?? []), ...origins.map(indirect)])
-  const bases = [...new Set(inside.flatMap((relation) => relation.bases))]
-  const rest = distinct(inside.flatMap((relation) => relation.rest).map(indirect))
-  const unbounded = inside.some((relation) => relation.unbounded)
-  add(scope, fields, { columns, bases, rest, ordered: undefined, direct: false, unbounded }, '')
 }

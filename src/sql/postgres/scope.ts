@@ -199,3 +199,22 @@ export function noting(walk: Walk, call: () => void): readonly Origin[] {
   if (outer !== undefined) for (const origin of found) outer.push(origin)
   return found
 }
+
+/** A shape from columns in order; `hidden` are the origins of columns whose names are not known. */
+export function shapeOf(ordered: readonly OutputColumn[], hidden: readonly Origin[]): Shape {
+  const columns = new Map<string, readonly Origin[]>()
+  for (const { name, origins } of ordered)
+    if (name !== '') columns.set(name, distinct([...(columns.get(name) ?? []), ...origins]))
+  const unnamed = ordered.filter(({ name }) => name === '').flatMap(({ origins }) => origins)
+  const rest = distinct([...hidden, ...unnamed].map(indirect))
+  return { ...NOTHING, columns, rest, ordered: hidden.length === 0 ? ordered : undefined, direct: true }
+}
+
+/** Column names given by an alias: by position where all columns are known, else every name may be any column. */
+export function renamed(shape: Shape, names: readonly string[]): Shape {
+  if (names.length === 0) return shape
+  const { ordered } = shape
+  if (ordered === undefined) return { ...NOTHING, rest: distinct(everything(shape)), unbounded: shape.unbounded }
+  const again = ordered.map(({ name, origins }, index) => ({ name: names[index] ?? name, origins }))
+  return { ...shapeOf(again, []), direct: shape.direct, unbounded: shape.unbounded }
+}
