@@ -25,7 +25,9 @@ export const connectionFinder: Finder = {
       secret: true,
     },
   ],
-  possible: (traits) => (traits & TRAIT.letter) !== 0 && (traits & (TRAIT.equals | TRAIT.at)) !== 0,
+  possible: (traits) =>
+    (traits & (TRAIT.scheme | TRAIT.at)) === (TRAIT.scheme | TRAIT.at) ||
+    (traits & (TRAIT.letter | TRAIT.equals)) === (TRAIT.letter | TRAIT.equals),
   find({ text }, _wanted, report) {
     for (let at = text.indexOf('://'); at >= 0; at = text.indexOf('://', at + 3)) findPassword(text, at, report)
     if (!NAMED_PARTS.test(text)) return

@@ -35,8 +35,8 @@ export interface Finder {
 const CONTEXT_CHARACTERS = 48
 
 /** The words before a position, the hint included when the position is near the beginning. */
-export function wordsBefore(view: View, at: number): string {
-  const before = view.text.slice(Math.max(0, at - CONTEXT_CHARACTERS), at)
+export function wordsBefore(view: View, at: number, characters = CONTEXT_CHARACTERS): string {
+  const before = view.text.slice(Math.max(0, at - characters), at)
   return at <= CONTEXT_CHARACTERS && view.hint.words !== '' ? `${view.hint.words} ${before}` : before
 }
 

@@ -148,6 +148,12 @@ export const nationalCodeDetectors: readonly DetectorInfo[] = CODES.map(({ name,
   secret: false,
 }))
 
+const BOUNDARY = '(?<![A-Za-z0-9])'
+/** One look for all shapes, which for most texts is the only one. */
+const ANY_SHAPE = new RegExp(
+  `${BOUNDARY}(?:${CODES.map(({ shape }) => shape.source.replace(/^\(\?<![^)]*\)/, '')).join('|')})`,
+  'i',
+)
 const SEPARATORS = /[ .+-]/g
 
 export const nationalCodeFinder: Finder = {
@@ -155,6 +161,7 @@ export const nationalCodeFinder: Finder = {
   // A Chinese number may have no letter.
   possible: (traits) => (traits & (TRAIT.mixed | TRAIT.number)) !== 0,
   find(view, wanted, report) {
+    if (!ANY_SHAPE.test(view.text)) return
     for (const { name, shape, words, valid } of CODES) {
       if (!wanted.has(name)) continue
       for (const match of view.text.matchAll(shape)) {

@@ -314,6 +314,7 @@ interface Candidate {
 }
 
 const MAX_GROUPS = 7
+const MIN_DIGITS = 9
 const MAX_DIGITS = 15
 const GENERIC_WORDS =
   /national[ _-]?(?:id|number)|\bid[ _-]?number|personal[ _-]?(?:id|number)|identity[ _-]?(?:no|number|card)/i
@@ -334,6 +335,7 @@ export function findNationalNumbers(view: View, run: DigitRun, wanted: ReadonlyS
     for (let last = first; last < run.groups && last < first + MAX_GROUPS; last++) {
       total += run.size(last)
       if (total > MAX_DIGITS) break
+      if (total < MIN_DIGITS) continue
       const candidates = byShape.get(run.shape(first, last))
       if (candidates === undefined || continues(run, first, last)) continue
       const digits = run.digits(first, last)

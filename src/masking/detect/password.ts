@@ -1,11 +1,21 @@
 import { entropy } from '../checksums.ts'
-import type { Finder, View } from './detector.ts'
+import { type Finder, isDigit, type View } from './detector.ts'
 import { TRAIT } from './traits.ts'
 
 const NAME = 'password'
 const MAX_VALUE_CHARACTERS = 512
-const ASSIGNMENT =
-  /(?:(password|passwd|passwort|passphrase|passcode|pwd|(?<![A-Za-z])pass)|(secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|secret[_-]?key|signing[_-]?key|encryption[_-]?key|credential|authorization))s?(?:_?\d)?[\\"'\])]{0,3}[ \t]{0,3}(?:=>|:=|[:=])[ \t]{0,3}/gi
+const ASSIGNS = /=>|:=|[:=]/g
+const PASSWORD_NAMES = 'password passwd passwort passphrase passcode pwd'.split(' ')
+const SECRET_NAMES =
+  'secret token api_key api-key apikey access_key access-key accesskey private_key private-key secret_key secret-key signing_key signing-key encryption_key encryption-key credential authorization'.split(
+    ' ',
+  )
+const MAX_NAME_CHARACTERS = 16
+const NAME_ENDS = new Set([...PASSWORD_NAMES, ...SECRET_NAMES, 's'].map((name) => name.charCodeAt(name.length - 1)))
+const LONE_PASS = /(?:^|[^a-z])pass$/
+const BLANK = /[ \t]/
+const CLOSING = new Set([...'\\"\'])'])
+const MAX_CLOSING_CHARACTERS = 3
 const SCHEME = /^(?:bearer|basic|token|digest|apikey) +/i
 const QUOTE = /^\\?["'`]/
 const UNQUOTED_END = /[\s,;&"'`<>(){}[\]|\\]/
@@ -56,14 +66,39 @@ export const passwordFinder: Finder = {
     hint.secret || ((traits & TRAIT.letter) !== 0 && (traits & (TRAIT.equals | TRAIT.colon)) !== 0),
   find(view, _wanted, report) {
     if (findNamed(view)) report(NAME, 0, view.text.length)
-    for (const match of view.text.matchAll(ASSIGNMENT)) {
-      const start = match.index + match[0].length
+    for (const match of view.text.matchAll(ASSIGNS)) {
+      const kind = assignedKind(view.text, match.index)
+      if (kind === undefined) continue
+      const after = match.index + match[0].length
+      const start = skipBlanks(view.text, after)
       const value = readValue(view.text, start)
       if (value === undefined || isPlaceholder(value.text)) continue
-      const fits = match[1] === undefined ? isSecret(value) : isPassword(value, match[0])
+      const equals = match[0] !== ':'
+      const fits = kind === 'secret' ? isSecret(value) : isPassword(value, equals, start > after)
       if (fits) report(NAME, value.start, value.start + value.text.length)
     }
   },
+}
+
+/** What the name that ends before a `=` or `:` says: quotes, brackets, a plural s and a number may follow it. */
+function assignedKind(text: string, at: number): 'password' | 'secret' | undefined {
+  let end = at
+  for (let i = 0; i < MAX_CLOSING_CHARACTERS && BLANK.test(text[end - 1] ?? ''); i++) end--
+  for (let i = 0; i < MAX_CLOSING_CHARACTERS && CLOSING.has(text[end - 1] ?? ''); i++) end--
+  if (isDigit(text.charCodeAt(end - 1))) end -= text[end - 2] === '_' ? 2 : 1
+  const name = text.slice(Math.max(0, end - MAX_NAME_CHARACTERS), Math.max(0, end)).toLowerCase()
+  if (name === '' || !NAME_ENDS.has(name.charCodeAt(name.length - 1))) return undefined
+  for (const candidate of name.endsWith('s') ? [name, name.slice(0, -1)] : [name]) {
+    if (PASSWORD_NAMES.some((each) => candidate.endsWith(each)) || LONE_PASS.test(candidate)) return 'password'
+    if (SECRET_NAMES.some((each) => candidate.endsWith(each))) return 'secret'
+  }
+  return undefined
+}
+
+function skipBlanks(text: string, from: number): number {
+  let at = from
+  while (at < from + MAX_CLOSING_CHARACTERS && BLANK.test(text[at] ?? '')) at++
+  return at
 }
 
 /** The whole value, when its column or key says so. */
@@ -95,10 +130,10 @@ function readValue(text: string, from: number): Value | undefined {
 }
 
 /** Prose says "password: must be …"; a bare word after a colon and a space is not taken for one. */
-function isPassword(value: Value, assignment: string): boolean {
+function isPassword(value: Value, equals: boolean, spaced: boolean): boolean {
   if (value.text.length < MIN_PASSWORD_CHARACTERS) return false
-  if (value.quoted || assignment.trimEnd().endsWith('=')) return true
-  return !/^[A-Za-z]+$/.test(value.text) || (!/\s$/.test(assignment) && value.text.length >= MIN_SECRET_CHARACTERS)
+  if (value.quoted || equals) return true
+  return !/^[A-Za-z]+$/.test(value.text) || (!spaced && value.text.length >= MIN_SECRET_CHARACTERS)
 }
 
 function isSecret(value: Value): boolean {

@@ -11,6 +11,7 @@ export const phoneDetector: DetectorInfo = {
   secret: false,
 }
 
+const CONTEXT_CHARACTERS = 32
 const MAX_DIGITS = 15
 const MAX_GROUPS = 8
 const MIN_DIGITS_AFTER_WORD = 8
@@ -58,22 +59,31 @@ function phoneEnd(view: View, run: DigitRun, first: number): number {
   const international = run.text.charCodeAt(start) === PLUS
   const zeros =
     !international && run.text.startsWith('00', run.starts[first]) && !run.text.startsWith('000', run.starts[first])
-  const announced = CONTEXT.test(wordsBefore(view, start))
-  let found = -1
-  let total = 0
-  for (let last = first; last < run.groups && last < first + MAX_GROUPS; last++) {
-    total += run.size(last)
-    if (total > MAX_DIGITS + 2) break
-    if (total < MIN_DIGITS_AFTER_WORD || isLetterOrDigit(run.charAfter(last))) continue
+  let announced: boolean | undefined
+  for (let last = lastGroup(run, first); last >= first; last--) {
+    if (isLetterOrDigit(run.charAfter(last))) continue
     const digits = run.digits(first, last)
+    if (digits.length < MIN_DIGITS_AFTER_WORD) return -1
+    announced ??= CONTEXT.test(wordsBefore(view, start, CONTEXT_CHARACTERS))
     const fits =
       (international && isInternational(digits)) ||
-      (zeros && (announced || isZeroGrouping(run, first, last)) && isInternational(digits.slice(2))) ||
+      (zeros && isZeroGrouping(run, first, last) && isInternational(digits.slice(2))) ||
       (isNational(run, first, last, digits) && !isTightlyChained(run, first, last)) ||
       (announced && !isTightlyChained(run, first, last) && isAnnounced(digits))
-    if (fits) found = last
+    if (fits) return last
   }
-  return found
+  return -1
+}
+
+/** The furthest group that a number beginning at `first` could take in. */
+function lastGroup(run: DigitRun, first: number): number {
+  let total = 0
+  let last = first
+  while (last < run.groups && last < first + MAX_GROUPS && total + run.size(last) <= MAX_DIGITS + 2) {
+    total += run.size(last)
+    last++
+  }
+  return last - 1
 }
 
 function isInternational(digits: string): boolean {

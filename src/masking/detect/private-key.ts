@@ -21,8 +21,7 @@ export const privateKeyFinder: Finder = {
       secret: true,
     },
   ],
-  possible: (traits) =>
-    (traits & (TRAIT.dash | TRAIT.letter | TRAIT.long)) === (TRAIT.dash | TRAIT.letter | TRAIT.long),
+  possible: (traits) => (traits & TRAIT.block) !== 0,
   find({ text }, _wanted, report) {
     let start = text.indexOf(BEGIN)
     while (start >= 0) {

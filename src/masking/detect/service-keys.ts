@@ -1,5 +1,5 @@
 import { entropy } from '../checksums.ts'
-import { type DetectorInfo, type Finder, isLetterOrDigit, type View, wordsBefore } from './detector.ts'
+import { type DetectorInfo, type Finder, isLetterOrDigit, type Report, type View, wordsBefore } from './detector.ts'
 import { TRAIT } from './traits.ts'
 
 interface KeyShape {
@@ -107,16 +107,12 @@ function alphabet(extra: string): Uint8Array {
   return table
 }
 
-const byPrefix = new Map(SHAPES.map((shape) => [shape.prefix, shape]))
-const literal = (prefix: string) => prefix.replace(/[.*+?^$()[\]{}|\\/-]/g, '\\$&')
-/** Longer prefixes first, so that `sk-ant-` is not taken for `sk-`. */
-export const ANY_PREFIX = new RegExp(
-  `(?<![A-Za-z0-9])(?:${[...byPrefix.keys()]
-    .sort((a, b) => b.length - a.length)
-    .map(literal)
-    .join('|')})`,
-  'g',
-)
+/** Shapes by the first character of their prefix; longer prefixes first, so that `sk-ant-` is not taken for `sk-`. */
+const byFirst: (readonly KeyShape[] | undefined)[] = new Array(256).fill(undefined)
+for (const shape of SHAPES.toSorted((a, b) => b.prefix.length - a.prefix.length)) {
+  const first = shape.prefix.charCodeAt(0)
+  byFirst[first] = [...(byFirst[first] ?? []), shape]
+}
 const MIN_ENTROPY = 2
 
 /** Keys that only their neighbourhood tells. */
@@ -145,27 +141,40 @@ export const serviceKeyFinder: Finder = {
   ),
   possible: (traits) => (traits & (TRAIT.long | TRAIT.letter)) === (TRAIT.long | TRAIT.letter),
   find(view, wanted, report) {
-    for (const match of view.text.matchAll(ANY_PREFIX)) {
-      const shape = byPrefix.get(match[0])!
-      if (!wanted.has(shape.detector)) continue
-      const end = keyEnd(view.text, match.index + match[0].length, shape)
-      if (end >= 0) report(shape.detector, match.index, end)
-    }
-    const told = (name: string, shape: RegExp, allowed: (value: string, at: number) => boolean) => {
-      if (!wanted.has(name)) return
+    findPrefixed(view.text, wanted, report)
+    const told = (name: string, mark: string, shape: RegExp, allowed: (value: string, at: number) => boolean) => {
+      if (!wanted.has(name) || !view.text.includes(mark)) return
       for (const match of view.text.matchAll(shape))
         if (allowed(match[0], match.index)) report(name, match.index, match.index + match[0].length)
     }
     told(
       'aws_key',
+      '',
       SECRET_ACCESS_KEY,
       (value, at) => !HEX.test(value) && entropy(value) > 4 && AWS_WORDS.test(wordsNear(view, at)),
     )
-    told('azure_key', STORAGE_KEY, (_value, at) => AZURE_WORDS.test(wordsBefore(view, at)))
-    told('azure_key', SHARED_ACCESS, () => true)
-    told('azure_key', CLIENT_SECRET, () => true)
-    told('service_token', TELEGRAM, () => true)
+    told('azure_key', '==', STORAGE_KEY, (_value, at) => AZURE_WORDS.test(wordsBefore(view, at)))
+    told('azure_key', '=', SHARED_ACCESS, () => true)
+    told('azure_key', 'Q~', CLIENT_SECRET, () => true)
+    told('service_token', ':AA', TELEGRAM, () => true)
   },
+}
+
+/** One walk over the text for all prefixes; a letter or digit before a prefix makes it a part of a word. */
+function findPrefixed(text: string, wanted: ReadonlySet<string>, report: Report): void {
+  let inWord = false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    const shapes = inWord ? undefined : byFirst[code]
+    inWord = isLetterOrDigit(code)
+    const shape = shapes?.find(({ prefix }) => text.startsWith(prefix, at))
+    if (shape === undefined || !wanted.has(shape.detector)) continue
+    const end = keyEnd(text, at + shape.prefix.length, shape)
+    if (end < 0) continue
+    report(shape.detector, at, end)
+    at = end - 1
+    inWord = true
+  }
 }
 
 function keyEnd(text: string, start: number, { alphabet: letters, min, max, prefix }: KeyShape): number {
