@@ -103,6 +103,7 @@ function decode(bytes: Buffer, start: number, end: number): Buffer | undefined {
   }
 }
 
+/** Byte for byte, so that the text may be in any encoding that keeps ASCII. */
 function encode(text: Buffer): Buffer {
-  return Buffer.from(JSON.stringify(text.toString()))
+  return Buffer.from(JSON.stringify(text.toString('latin1')), 'latin1')
 }

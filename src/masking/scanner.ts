@@ -44,6 +44,8 @@ export class ContentScanner {
   readonly #treatments: ReadonlyMap<string, Treatment>
   readonly #wanted: ReadonlySet<string>
   readonly #finders: readonly Finder[]
+  /** Which finders to run, by traits and hint: most texts are of few kinds. */
+  readonly #plans = new Map<number, readonly Finder[]>()
   #hits = new Map<string, Hit>()
 
   /** @throws GatewayError `policy.invalid` - a detector's name is unknown. */
@@ -105,18 +107,28 @@ export class ContentScanner {
   }
 
   #search(bytes: Buffer, folded: Folded | undefined, traits: number, hint: Hint): Buffer | undefined {
-    let view: View | undefined
+    const finders = this.#possible(traits, hint)
+    if (finders.length === 0) return undefined
+    const view: View = { text: (folded?.bytes ?? bytes).toString('latin1'), hint }
     const findings: Finding[] = []
-    for (const finder of this.#finders) {
-      if (!finder.possible(traits, hint)) continue
-      view ??= { text: (folded?.bytes ?? bytes).toString('latin1'), hint }
+    for (const finder of finders) {
       finder.find(view, this.#wanted, (detector, start, end) => {
         const treatment = this.#treatments.get(detector)
         if (treatment !== undefined && end > start) findings.push({ start, end, detector, ...treatment })
       })
     }
-    if (findings.length === 0 || view === undefined) return undefined
+    if (findings.length === 0) return undefined
     return this.#replace(bytes, folded, view, merge(findings))
+  }
+
+  #possible(traits: number, hint: Hint): readonly Finder[] {
+    const key = traits | (hint.secret ? 1 << 16 : 0) | (hint.words === '' ? 0 : 1 << 17)
+    let plan = this.#plans.get(key)
+    if (plan === undefined) {
+      plan = this.#finders.filter((finder) => finder.possible(traits, hint))
+      this.#plans.set(key, plan)
+    }
+    return plan
   }
 
   #replace(bytes: Buffer, folded: Folded | undefined, view: View, findings: readonly Finding[]): Buffer | undefined {
@@ -159,8 +171,7 @@ export class ContentScanner {
     const hint = start <= NEAR_CHARACTERS ? view.hint : NO_HINT
     const traits = traitsOf(Buffer.from(text))
     let found = false
-    for (const finder of this.#finders) {
-      if (!finder.possible(traits, hint)) continue
+    for (const finder of this.#possible(traits, hint)) {
       finder.find({ text, hint }, this.#wanted, (_detector, from, to) => {
         found ||= from < before.length + token.length && to > before.length
       })

@@ -26,7 +26,10 @@ export type Report = (detector: string, start: number, end: number) => void
 /** One way of looking, which may serve several detectors. Its time is linear in the text. */
 export interface Finder {
   readonly detectors: readonly DetectorInfo[]
-  /** Whether a text with these traits could hold a hit at all. Must be cheap. */
+  /**
+   * Whether a text with these traits could hold a hit at all. The answer is kept, so of the hint it may use only
+   * `secret` and whether there are words.
+   */
   possible(traits: number, hint: Hint): boolean
   /** Reports hits; may report detectors that nobody wants, but should skip work for them. */
   find(view: View, wanted: ReadonlySet<string>, report: Report): void
@@ -35,8 +38,8 @@ export interface Finder {
 const CONTEXT_CHARACTERS = 48
 
 /** The words before a position, the hint included when the position is near the beginning. */
-export function wordsBefore(view: View, at: number, characters = CONTEXT_CHARACTERS): string {
-  const before = view.text.slice(Math.max(0, at - characters), at)
+export function wordsBefore(view: View, at: number): string {
+  const before = view.text.slice(Math.max(0, at - CONTEXT_CHARACTERS), at)
   return at <= CONTEXT_CHARACTERS && view.hint.words !== '' ? `${view.hint.words} ${before}` : before
 }
 

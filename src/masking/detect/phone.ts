@@ -1,5 +1,5 @@
 import { type CountryCode, parsePhoneNumberFromString } from 'libphonenumber-js'
-import { type DetectorInfo, isDigit, isLetterOrDigit, type Report, type View, wordsBefore } from './detector.ts'
+import { type DetectorInfo, isDigit, isLetterOrDigit, type Report, type View } from './detector.ts'
 import type { DigitRun } from './digit-runs.ts'
 
 export const phoneDetector: DetectorInfo = {
@@ -11,14 +11,24 @@ export const phoneDetector: DetectorInfo = {
   secret: false,
 }
 
-const CONTEXT_CHARACTERS = 32
 const MAX_DIGITS = 15
+const MAX_NATIONAL_DIGITS = 12
 const MAX_GROUPS = 8
 const MIN_DIGITS_AFTER_WORD = 8
 const PLUS = 43
 const OPEN = 40
-const CONTEXT =
-  /(?:^|[^a-z])(?:tel|telephone|phone|phones|mobile|cell|cellphone|fax|call|whatsapp|sms|telefon|telefono|handy|mobil|portable|gsm|msisdn)(?: ?(?:no|nr|num|number|nummer))?(?: (?:is|at|on))?[ :.#=(+'"\\]{0,6}$/i
+/** What may stand between the telling word and the number. */
+const JOINING = new Set([...' :.#=(+\'"\\'].map((character) => character.charCodeAt(0)))
+const MAX_JOINING_CHARACTERS = 6
+const MAX_WORD_CHARACTERS = 12
+const TELLING = new Set(
+  'tel telephone phone phones mobile cell cellphone fax call whatsapp sms telefon telefono handy mobil portable gsm msisdn'.split(
+    ' ',
+  ),
+)
+/** "phone number is", "Tel. Nr." */
+const FILLERS = new Set('no nr num number nummer is at on'.split(' '))
+const MAX_FILLERS = 2
 const NORTH_AMERICAN = /^1?[2-9]\d{2}[2-9]\d{6}$/
 const NORTH_AMERICAN_SHAPES = new Set([
   '3-3-4',
@@ -59,17 +69,16 @@ function phoneEnd(view: View, run: DigitRun, first: number): number {
   const international = run.text.charCodeAt(start) === PLUS
   const zeros =
     !international && run.text.startsWith('00', run.starts[first]) && !run.text.startsWith('000', run.starts[first])
-  let announced: boolean | undefined
+  const announced = isAnnounced(view, start)
   for (let last = lastGroup(run, first); last >= first; last--) {
     if (isLetterOrDigit(run.charAfter(last))) continue
     const digits = run.digits(first, last)
     if (digits.length < MIN_DIGITS_AFTER_WORD) return -1
-    announced ??= CONTEXT.test(wordsBefore(view, start, CONTEXT_CHARACTERS))
     const fits =
       (international && isInternational(digits)) ||
       (zeros && isZeroGrouping(run, first, last) && isInternational(digits.slice(2))) ||
       (isNational(run, first, last, digits) && !isTightlyChained(run, first, last)) ||
-      (announced && !isTightlyChained(run, first, last) && isAnnounced(digits))
+      (announced && !isTightlyChained(run, first, last) && isLikely(digits))
     if (fits) return last
   }
   return -1
@@ -98,7 +107,7 @@ function isZeroGrouping(run: DigitRun, first: number, last: number): boolean {
 }
 
 function isNational(run: DigitRun, first: number, last: number, digits: string): boolean {
-  if (first === last) return false
+  if (first === last || digits.length > MAX_NATIONAL_DIGITS) return false
   const shape = run.shape(first, last)
   if (NORTH_AMERICAN_SHAPES.has(shape)) {
     const opened = !shape.includes(')') || run.charBefore(first) === OPEN
@@ -113,8 +122,34 @@ function isPossibleIn(regions: readonly CountryCode[], digits: string): boolean 
   return regions.some((region) => parsePhoneNumberFromString(digits, region)?.isPossible() === true)
 }
 
-/** After a word for it, any number of a length that telephones have. */
-function isAnnounced(digits: string): boolean {
+/** A word for telephones stands right before, or the value's own name ends with one. */
+function isAnnounced(view: View, start: number): boolean {
+  return (
+    endsWithTellingWord(view.text, start) ||
+    (start <= MAX_JOINING_CHARACTERS && endsWithTellingWord(view.hint.words, view.hint.words.length))
+  )
+}
+
+function endsWithTellingWord(text: string, from: number): boolean {
+  let at = from
+  for (let fillers = 0; fillers <= MAX_FILLERS; fillers++) {
+    const joint = at
+    while (at > 0 && joint - at < MAX_JOINING_CHARACTERS && JOINING.has(text.charCodeAt(at - 1))) at--
+    const end = at
+    while (at > 0 && end - at < MAX_WORD_CHARACTERS && isLetter(text.charCodeAt(at - 1))) at--
+    const word = text.slice(at, end).toLowerCase()
+    if (TELLING.has(word)) return true
+    if (!FILLERS.has(word)) return false
+  }
+  return false
+}
+
+function isLetter(code: number): boolean {
+  return isLetterOrDigit(code) && !isDigit(code)
+}
+
+/** After such a word, any number of a length that telephones have. */
+function isLikely(digits: string): boolean {
   return digits.length <= MAX_DIGITS && !/^(\d)\1+$/.test(digits)
 }
 
