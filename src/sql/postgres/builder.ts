@@ -6,6 +6,7 @@ import {
   type Facts,
   type FunctionUse,
   type OperationKind,
+  type Volatility,
 } from '../../kernel/index.ts'
 import type { CopyFacts, SessionEffect } from '../analysis.ts'
 
@@ -55,6 +56,11 @@ export class FactsBuilder {
 
   calls(use: FunctionUse): void {
     this.#functions.set(use.name, use)
+  }
+
+  /** Of a function that was noted before. */
+  volatilityOf(name: string): Volatility {
+    return this.#functions.get(name)?.volatility ?? 'unknown'
   }
 
   /** The statement needs at least this level. The reason given first for the highest level is kept. */

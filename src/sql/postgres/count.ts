@@ -1,6 +1,6 @@
 import type { DeleteStmt, Node, RangeVar, UpdateStmt } from '@pgsql/types'
-import { parseSync } from 'libpg-query'
 import { deparseSync } from 'pgsql-deparser'
+import { parse } from './parser.ts'
 
 /**
  * A query that counts the rows which a DELETE or UPDATE would touch: the same relation, joins, WITH and WHERE.
@@ -9,7 +9,7 @@ import { deparseSync } from 'pgsql-deparser'
  * @returns undefined for any other statement, and for one whose WITH writes.
  */
 export function countTouchedRows(sql: string): string | undefined {
-  const statement = parseSync(sql).stmts?.[0]?.stmt
+  const statement = parse(sql)[0]?.node as Node | undefined
   if (statement === undefined) return undefined
   if ('DeleteStmt' in statement) return count(statement.DeleteStmt, statement.DeleteStmt.usingClause ?? [])
   if ('UpdateStmt' in statement) return count(statement.UpdateStmt, statement.UpdateStmt.fromClause ?? [])

@@ -12,7 +12,8 @@ export function functionCall(walk: Walk, scope: Scope, fields: Fields, use: Colu
   const parts = strings(list(fields, 'funcname'))
   const args = list(fields, 'args')
   noteFunction(walk, parts, args, exact)
-  expressions(walk, scope, args, use)
+  const argumentUse = keepsArguments(walk, parts) ? 'write' : use
+  expressions(walk, scope, args, argumentUse)
   // WITHIN GROUP (ORDER BY x) aggregates x; ORDER BY inside an ordinary aggregate only sorts.
   expressions(walk, scope, list(fields, 'agg_order'), flag(fields, 'agg_within_group') ? use : 'predicate')
   expression(walk, scope, fields['agg_filter'], 'predicate')
@@ -50,6 +51,19 @@ export function noteFunction(walk: Walk, parts: readonly string[], args: readonl
   if (user !== undefined || builtin === undefined) return userFunction(walk, name, volatility)
   if (volatility === 'volatile' && rule === undefined && !HARMLESS_VOLATILE.has(bare))
     facts.needs('write', `function ${name} may change something`)
+}
+
+/**
+ * What a function with effects is given may come back by another way: a setting that SHOW prints, a sequence, a large
+ * object, a notification, the numbers of a lock. So its arguments count as written.
+ */
+function keepsArguments(walk: Walk, parts: readonly string[]): boolean {
+  const bare = parts.at(-1) ?? ''
+  if (isBuiltin(parts, 'set_config')) return true
+  const rule = FUNCTION_RULES.get(bare) ?? FUNCTION_RULES.get(qualified(parts))
+  if (rule !== undefined && rule.level !== 'read') return true
+  const volatility = walk.facts.volatilityOf(qualified(parts))
+  return volatility === 'volatile' && !HARMLESS_VOLATILE.has(bare)
 }
 
 function worst(builtin: Volatility | undefined, user: Volatility | undefined): Volatility {
