@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -12,7 +12,7 @@ import { toolbox } from './toolbox.ts'
 
 const CONFIG = `
 name: test
-dataFolder: data
+dataFolder: .
 listeners: { postgres: { port: 0 } }
 api: { port: 0, maxBodyBytes: 4096 }
 users:
@@ -51,6 +51,7 @@ async function tokenFor(subject: string, actor: Actor): Promise<string> {
 
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'sallyport-gateway-'))
+  await chmod(folder, 0o711) // run as root, the database server's account must get through
   await writeFile(path.join(folder, 'sallyport.yaml'), CONFIG)
   await writeFile(path.join(folder, 'policy.yaml'), POLICY)
   gateway = await start()

@@ -1,8 +1,10 @@
-import { createWriteStream } from 'node:fs'
+import { open, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { type SessionView, sessionView } from '../../../api/schemas.ts'
+import { GatewayError } from '../../../kernel/index.ts'
+import { exportJsonLines, renderReplay } from '../../../recording/index.ts'
+import { loadVerifier, loadWrappingKey, RecordingReader } from '../../../store/recordings/index.ts'
 import type { Context, Register } from '../../context.ts'
 import { shortTime } from '../../output.ts'
 
@@ -10,6 +12,11 @@ interface ListOptions {
   readonly open?: boolean
   readonly limit: string
   readonly cursor?: string
+}
+
+interface ReplayOptions {
+  readonly offline?: boolean
+  readonly recordings?: string
 }
 
 interface ExportOptions {
@@ -33,7 +40,15 @@ export const registerSessions: Register = (parent, { run }) => {
   sessions
     .command('replay <id>')
     .description('everything that was asked, decided and released, in order')
-    .action(run((context, id: string) => replay(context, id)))
+    .option('--offline', "read the data folder's files with its keys; no gateway is asked")
+    .option('--recordings <folder>', 'offline: recordings, when they are not in the data folder')
+    .action(
+      run((context, id: string, options: ReplayOptions) =>
+        options.offline === true || options.recordings !== undefined
+          ? replayOffline(context, id, options.recordings)
+          : replay(context, id),
+      ),
+    )
   sessions
     .command('export <id>')
     .description('the session for elsewhere: the recording itself, or its events')
@@ -104,6 +119,20 @@ async function replay(context: Context, id: string): Promise<undefined> {
     await output.raw(Buffer.from(chunk))
 }
 
+/** For whoever may read the keys, when the gateway is gone or not to be trusted. The chain and signatures are checked on the way. */
+async function replayOffline(
+  { output, terminal, dataFolder }: Context,
+  id: string,
+  given?: string,
+): Promise<undefined> {
+  const keys = path.join(dataFolder, 'keys')
+  const folder = given === undefined ? path.join(dataFolder, 'recordings') : path.resolve(terminal.cwd, given)
+  const wrapping = [await loadWrappingKey(keys)]
+  const verifier = await loadVerifier(path.join(keys, 'audit.pub'))
+  const events = new RecordingReader(folder, { wrapping, verifier }).events(id)
+  for await (const line of output.json ? exportJsonLines(events) : renderReplay(events)) await output.raw(`${line}\n`)
+}
+
 async function exportFile(context: Context, id: string, options: ExportOptions): Promise<undefined> {
   const { output: file, format } = options
   const { output, terminal } = context
@@ -114,8 +143,26 @@ async function exportFile(context: Context, id: string, options: ExportOptions):
     return
   }
   const place = path.resolve(terminal.cwd, file)
-  await pipeline(chunks, createWriteStream(place, { mode: 0o600, flags: 'wx' }))
+  await writeNew(place, chunks)
   output.answer({ session: id, file: place }, () => output.line(`Recording of session ${id} written to ${file}.`))
+}
+
+/** Never over a file that is there, and nothing half-written stays. */
+async function writeNew(place: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const handle = await open(place, 'wx', 0o600).catch((error: unknown) => {
+    throw new GatewayError('cli.usage', `${place} cannot be written, or is there already.`, {
+      hint: 'Name another file.',
+      cause: error,
+    })
+  })
+  try {
+    for await (const chunk of chunks) await handle.write(chunk)
+    await handle.close()
+  } catch (error) {
+    await handle.close()
+    await rm(place, { force: true })
+    throw error
+  }
 }
 
 async function end(context: Context, id: string, reason: string): Promise<undefined> {

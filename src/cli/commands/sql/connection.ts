@@ -17,9 +17,19 @@ interface Backend {
 export class SqlConnection {
   readonly #client: pg.Client
   readonly #profile: Profile
-  #lost: Error | undefined
+  #ended = false
+  #closing = false
 
-  constructor(profile: Profile, target: string, notice: (lines: pg.DatabaseError) => void) {
+  /**
+   * @param notice - Called at once for every notice, such as the one of a held statement.
+   * @param ended - Called once when the gateway ends the session by itself, with its last words if it had any.
+   */
+  constructor(
+    profile: Profile,
+    target: string,
+    notice: (fields: pg.DatabaseError) => void,
+    ended: (last: pg.DatabaseError | undefined) => void,
+  ) {
     this.#profile = profile
     this.#client = new pg.Client({
       host: profile.postgres.host,
@@ -34,7 +44,9 @@ export class SqlConnection {
     })
     this.#client.on('notice', (message) => notice(message as unknown as pg.DatabaseError))
     this.#client.on('error', (error) => {
-      this.#lost = error
+      if (this.#ended || this.#closing) return
+      this.#ended = true
+      ended(error instanceof pg.DatabaseError ? error : undefined)
     })
   }
 
@@ -46,9 +58,8 @@ export class SqlConnection {
     }
   }
 
-  /** Set once the gateway has closed the connection. */
-  get lost(): Error | undefined {
-    return this.#lost
+  get ended(): boolean {
+    return this.#ended
   }
 
   async query(text: string): Promise<ShownResult> {
@@ -77,6 +88,7 @@ export class SqlConnection {
   }
 
   async close(): Promise<void> {
+    this.#closing = true
     await this.#client.end().catch(() => undefined)
   }
 }

@@ -24,18 +24,38 @@ export const registerSql: Register = (parent, { run }) => {
 
 async function sql(context: Context, target: string, commands: readonly string[]): Promise<number> {
   const { output } = context
-  const connection = new SqlConnection(await context.profile(), target, (notice) => {
-    for (const line of diagnosticLines(notice)) output.aside(output.colors.yellow(line))
-  })
+  const tell = (fields: Parameters<typeof diagnosticLines>[0], color: (text: string) => string) => {
+    for (const line of diagnosticLines(fields)) output.aside(color(line))
+  }
+  let leave = () => {}
+  const connection = new SqlConnection(
+    await context.profile(),
+    target,
+    (notice) => tell(notice, output.colors.yellow),
+    (last) => {
+      if (last !== undefined) tell(last, output.colors.red)
+      leave()
+    },
+  )
   await connection.open()
   try {
-    if (commands.length === 0) return await new Prompt(context, connection, target).run()
-    let failed = false
-    for (const text of commands) failed = !(await runStatement(context, connection, text)) || failed
-    return failed ? FAILED : 0
+    if (commands.length > 0) return await runAll(context, connection, commands)
+    const prompt = new Prompt(context, connection, target)
+    leave = () => prompt.leave()
+    return await prompt.run()
   } finally {
     await connection.close()
   }
+}
+
+async function runAll(context: Context, connection: SqlConnection, commands: readonly string[]): Promise<number> {
+  let failed = false
+  for (const text of commands) failed = !(await runStatement(context, connection, text)) || failed
+  return failed ? FAILED : 0
+}
+
+function sessionEnded(): GatewayError {
+  return new GatewayError('target.lost', 'The session has ended.', { hint: 'Start the prompt again.' })
 }
 
 /** @returns false when it failed; the reason has been told. */
@@ -47,14 +67,9 @@ async function runStatement({ output }: Context, connection: SqlConnection, text
     })
     return true
   } catch (error) {
-    if (!(error instanceof pg.DatabaseError))
-      throw new GatewayError('target.lost', 'The gateway closed the connection.', {
-        hint: 'Start the prompt again.',
-        detail: error instanceof Error ? error.message : String(error),
-      })
+    if (!(error instanceof pg.DatabaseError)) throw sessionEnded()
     for (const line of diagnosticLines(error)) output.aside(output.colors.red(line))
-    if (error.severity === 'FATAL')
-      throw new GatewayError('target.lost', 'The session has ended.', { hint: 'Start the prompt again.' })
+    if (error.severity === 'FATAL') throw sessionEnded()
     return false
   }
 }
@@ -90,10 +105,16 @@ class Prompt {
       if (!(await this.#take(line))) break
       this.#ask()
     }
+    if (this.#connection.ended) throw sessionEnded()
     const last = this.#typed.trim()
     if (!this.#interactive && last !== '') await this.#execute(last)
     this.#lines.close()
     return this.#failed && !this.#interactive ? FAILED : 0
+  }
+
+  /** The session is over: waits for no more lines. */
+  leave(): void {
+    this.#lines.close()
   }
 
   /** @returns false when the conversation is over. */
