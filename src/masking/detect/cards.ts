@@ -1,4 +1,5 @@
 import validator from 'validator'
+import { luhn } from '../checksums.ts'
 import type { DetectorInfo, Report } from './detector.ts'
 import type { DigitRun } from './digit-runs.ts'
 
@@ -12,6 +13,8 @@ export const cardDetector: DetectorInfo = {
 
 const MIN_DIGITS = 13
 const MAX_DIGITS = 19
+/** No issuer's numbers begin so. */
+const NO_ISSUER = new Set(['0', '1', '7'])
 const TIGHT_DECIMAL = '.'
 
 /** Issuer ranges as [first, last, allowed lengths]; the ends are compared by as many digits as they have. */
@@ -44,11 +47,11 @@ const RANGES: readonly (readonly [string, string, readonly number[]])[] = [
 ]
 
 function isCard(digits: string): boolean {
-  const known = RANGES.some(([first, last, lengths]) => {
+  if (!luhn(digits) || (digits.length === 13 && validator.isEAN(digits))) return false
+  return RANGES.some(([first, last, lengths]) => {
     const prefix = digits.slice(0, first.length)
     return prefix >= first && prefix <= last && lengths.includes(digits.length)
   })
-  return known && validator.isLuhnNumber(digits) && !(digits.length === 13 && validator.isEAN(digits))
 }
 
 export function findCards(run: DigitRun, report: Report): void {
@@ -62,35 +65,35 @@ export function findCards(run: DigitRun, report: Report): void {
 
 /** The last group of the longest card that starts at `first`, or -1. */
 function cardEnd(run: DigitRun, first: number): number {
+  if (NO_ISSUER.has(run.text[run.starts[first]!]!)) return -1
   let total = 0
   let found = -1
   for (let last = first; last < run.groups; last++) {
     total += run.size(last)
-    if (total > MAX_DIGITS) break
-    if (total < MIN_DIGITS || !run.standsAlone(first, last) || !isGrouping(run, first, last)) continue
-    if (isCard(run.digits(first, last))) found = last
+    if (total > MAX_DIGITS || !continuesGrouping(run, first, last)) break
+    if (total < MIN_DIGITS || !isGrouping(run, first, last)) continue
+    if (isCard(run.digits(first, last)) && run.standsAlone(first, last)) found = last
   }
   return found
 }
 
+/** Whether the groups so far can be the beginning of a printed card: even groups, or 4 6 5 and 4 6 4. */
+function continuesGrouping(run: DigitRun, first: number, last: number): boolean {
+  const size = run.size(first)
+  if (size === 4 && run.size(first + 1) === 6) return last <= first + 2
+  if (last > first + 1 && run.size(last - 1) !== size) return false // only the last one may be shorter
+  if (last > first && run.size(last) > size) return false
+  return size === 4 || last <= first + 1 || run.separator(last - 1) === run.separator(first)
+}
+
 function isGrouping(run: DigitRun, first: number, last: number): boolean {
   if (first === last) return !isDecimal(run, first)
-  const sizes: number[] = []
-  for (let group = first; group <= last; group++) sizes.push(run.size(group))
-  const printed = sizes.join(' ')
-  if (printed === '4 6 5' || printed === '4 6 4') return true
-  const size = sizes[0]!
-  const even = sizes.every((each, index) => each === size || (index === sizes.length - 1 && each < size))
-  return even && (size === 4 || sameSeparators(run, first, last))
+  if (run.size(first) !== 4 || run.size(first + 1) !== 6) return true
+  return last === first + 2 && (run.size(last) === 5 || run.size(last) === 4)
 }
 
 /** The fraction of a decimal number, or its whole part. */
 function isDecimal(run: DigitRun, group: number): boolean {
   const before = group > 0 && run.separator(group - 1) === TIGHT_DECIMAL
   return before || (group + 1 < run.groups && run.separator(group) === TIGHT_DECIMAL)
-}
-
-function sameSeparators(run: DigitRun, first: number, last: number): boolean {
-  for (let group = first + 1; group < last; group++) if (run.separator(group) !== run.separator(first)) return false
-  return true
 }

@@ -10,6 +10,8 @@ export class DigitRun {
   readonly text: string
   readonly starts: number[] = []
   readonly ends: number[] = []
+  #joined: string | undefined
+  #offsets: number[] | undefined
 
   constructor(text: string) {
     this.text = text
@@ -29,9 +31,21 @@ export class DigitRun {
   }
 
   digits(first: number, last: number): string {
-    let digits = ''
-    for (let group = first; group <= last; group++) digits += this.text.slice(this.starts[group]!, this.ends[group]!)
-    return digits
+    this.#joined ??= this.starts.map((start, group) => this.text.slice(start, this.ends[group])).join('')
+    return this.#joined.slice(this.#offset(first), this.#offset(last) + this.size(last))
+  }
+
+  /** Where a group's digits stand among all digits of the run. */
+  #offset(group: number): number {
+    if (this.#offsets === undefined) {
+      this.#offsets = []
+      let offset = 0
+      for (let each = 0; each < this.groups; each++) {
+        this.#offsets.push(offset)
+        offset += this.size(each)
+      }
+    }
+    return this.#offsets[group]!
   }
 
   /** `3-2-4`: the sizes of groups and what stands between them. */

@@ -76,7 +76,7 @@ function phoneEnd(view: View, run: DigitRun, first: number): number {
     if (digits.length < MIN_DIGITS_AFTER_WORD) return -1
     const fits =
       (international && isInternational(digits)) ||
-      (zeros && isZeroGrouping(run, first, last) && isInternational(digits.slice(2))) ||
+      (zeros && isZeroGrouping(run, first, last, digits) && isInternational(digits.slice(2))) ||
       (isNational(run, first, last, digits) && !isTightlyChained(run, first, last)) ||
       (announced && !isTightlyChained(run, first, last) && isLikely(digits))
     if (fits) return last
@@ -100,8 +100,9 @@ function isInternational(digits: string): boolean {
 }
 
 /** `0049 30 1234567`, and not any list of numbers that begins with zeros. */
-function isZeroGrouping(run: DigitRun, first: number, last: number): boolean {
-  if (first === last || run.size(first) > 5 || (first > 0 && run.separator(first - 1) === ' ')) return false
+function isZeroGrouping(run: DigitRun, first: number, last: number, digits: string): boolean {
+  if (first === last || digits[2] === '0' || run.size(first) > 5 || (first > 0 && run.separator(first - 1) === ' '))
+    return false
   for (let group = first; group <= last; group++) if (run.size(group) < 2) return false
   return true
 }

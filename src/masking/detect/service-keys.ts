@@ -186,8 +186,9 @@ function keyEnd(text: string, start: number, { alphabet: letters, min, max, pref
   }
   while (end > start && !isLetterOrDigit(text.charCodeAt(end - 1)) && text[end - 1] !== '=') end-- // the sentence's own dot
   const body = text.slice(start, end)
-  const tooPlain = entropy(body) < MIN_ENTROPY || (prefix === 'sk-' && !LOOKS_RANDOM.test(body))
-  return body.length < min || tooPlain || (HEX_KEYS.has(prefix) && !HEX.test(body)) ? -1 : end
+  if (body.length < min || (prefix === 'sk-' && !LOOKS_RANDOM.test(body))) return -1
+  if (HEX_KEYS.has(prefix) && !HEX.test(body)) return -1
+  return entropy(body) < MIN_ENTROPY ? -1 : end
 }
 
 const NEAR_CHARACTERS = 120
