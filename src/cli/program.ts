@@ -11,12 +11,27 @@ import { registerSessions } from './commands/sessions/index.ts'
 import { registerSql } from './commands/sql/index.ts'
 import { registerToken } from './commands/token/index.ts'
 import { registerWhoami } from './commands/whoami.ts'
-import { Context, type Registrar } from './context.ts'
+import { Context, type Register, type Registrar } from './context.ts'
 import { tellFailure } from './failure.ts'
 import { Output } from './output.ts'
 import type { Terminal, Toolbox } from './toolbox.ts'
 
 const USAGE = 2
+
+const COMMANDS: readonly Register[] = [
+  registerDemo,
+  registerGateway,
+  registerConnect,
+  registerSql,
+  registerReviews,
+  registerSessions,
+  registerPolicy,
+  registerAudit,
+  registerToken,
+  registerProfile,
+  registerConfig,
+  registerWhoami,
+]
 
 /**
  * Runs one command line.
@@ -26,19 +41,6 @@ const USAGE = 2
  */
 export async function runCommand(given: readonly string[], toolbox: Toolbox, terminal: Terminal): Promise<number> {
   let status = 0
-  const program = new Command('sallyport')
-    .description('A guarded door between AI agents and databases.')
-    .version(toolbox.version)
-    .option('--profile <name>', 'profile to act as (default: $SALLYPORT_PROFILE, then `default`)')
-    .option('--data <folder>', 'data folder (default: $SALLYPORT_DATA, then .sallyport)')
-    .option('--json', 'answer with one JSON document')
-    .option('--debug', 'show the operator detail of an error')
-    .exitOverride()
-    .showSuggestionAfterError()
-    .configureOutput({
-      writeOut: (text) => terminal.stdout.write(text),
-      writeErr: (text) => terminal.stderr.write(text),
-    })
   const registrar: Registrar = {
     run:
       (work) =>
@@ -48,21 +50,11 @@ export async function runCommand(given: readonly string[], toolbox: Toolbox, ter
         status = (await work(context, ...(args.slice(0, -1) as never))) ?? 0
       },
   }
-  for (const register of [
-    registerDemo,
-    registerGateway,
-    registerConnect,
-    registerSql,
-    registerReviews,
-    registerSessions,
-    registerPolicy,
-    registerAudit,
-    registerToken,
-    registerProfile,
-    registerConfig,
-    registerWhoami,
-  ])
-    register(program, registrar)
+  const program = buildProgram(toolbox.version, registrar)
+  program.exitOverride().configureOutput({
+    writeOut: (text) => terminal.stdout.write(text),
+    writeErr: (text) => terminal.stderr.write(text),
+  })
   inherit(program)
   try {
     await program.parseAsync(given, { from: 'user' })
@@ -72,6 +64,20 @@ export async function runCommand(given: readonly string[], toolbox: Toolbox, ter
     const options = program.opts()
     return tellFailure(error, new Output(terminal, options['json'] === true), options['debug'] === true)
   }
+}
+
+/** All commands; what they do when they run is the registrar's. */
+export function buildProgram(version: string, registrar: Registrar): Command {
+  const program = new Command('sallyport')
+    .description('A guarded door between AI agents and databases.')
+    .version(version)
+    .option('--profile <name>', 'profile to act as (default: $SALLYPORT_PROFILE, then `default`)')
+    .option('--data <folder>', 'data folder (default: $SALLYPORT_DATA, then .sallyport)')
+    .option('--json', 'answer with one JSON document')
+    .option('--debug', 'show the operator detail of an error')
+    .showSuggestionAfterError()
+  for (const register of COMMANDS) register(program, registrar)
+  return program
 }
 
 /** Help asked for is success; help shown because something was missing is not. */

@@ -1,3 +1,4 @@
+import { commandReference } from '../../cli/reference.ts'
 import { policyCasesJsonSchema, policyJsonSchema } from '../../policy/index.ts'
 import { configJsonSchema } from '../config/index.ts'
 import { PROTOCOLS } from '../protocols.ts'
@@ -13,5 +14,6 @@ export function referenceFiles(): ReadonlyMap<string, string> {
     ['schema/policy-cases.schema.json', json(policyCasesJsonSchema())],
     ['docs/reference/config.md', configReference(config)],
     ['docs/reference/errors.md', errorReference()],
+    ['docs/reference/cli.md', commandReference()],
   ])
 }
