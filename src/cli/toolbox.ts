@@ -39,8 +39,8 @@ export interface Toolbox {
   checkConfig(file: string): Promise<readonly FileProblem[]>
   /** The policies that the configuration names, parsed. */
   policyDocuments(file: string): Promise<readonly PolicyDocument[]>
-  configSchema(): unknown
-  policySchema(): unknown
+  configSchema(): Promise<unknown>
+  policySchema(): Promise<unknown>
   /** Judges a statement by the file alone; no gateway, no target. */
   explain(file: string, request: ExplainRequest): Promise<ExplanationView>
   /** Makes a token directly in the store: the first one, when no administrator has one yet. */

@@ -20,8 +20,8 @@ const bareToolbox: Toolbox = {
   runDemo: refused,
   checkConfig: refused,
   policyDocuments: refused,
-  configSchema: () => ({}),
-  policySchema: () => ({}),
+  configSchema: refused,
+  policySchema: refused,
   explain: refused,
   createToken: refused,
 }

@@ -17,7 +17,7 @@ export const registerConfig: Register = (parent, { run }) => {
     .description('print the JSON Schema of `config` (default) or `policy` files')
     .action(
       run(async ({ toolbox, terminal }, which: string | undefined) => {
-        const schema = which === 'policy' ? toolbox.policySchema() : toolbox.configSchema()
+        const schema = await (which === 'policy' ? toolbox.policySchema() : toolbox.configSchema())
         terminal.stdout.write(`${JSON.stringify(schema, null, 2)}\n`)
         return 0
       }),

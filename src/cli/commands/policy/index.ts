@@ -6,7 +6,6 @@ import { configFileOf } from '../../config-file.ts'
 import type { Context, Register } from '../../context.ts'
 import { printable, shortTime } from '../../output.ts'
 import { problemText } from '../config/index.ts'
-import { testPolicies } from './test.ts'
 
 interface ExplainOptions {
   readonly target: string
@@ -25,7 +24,10 @@ export const registerPolicy: Register = (parent, { run }) => {
     )
     .option('-c, --config <file>', 'configuration whose policies are tested when no file has `rules`')
     .action(
-      run((context, files: string[], options: { config?: string }) => testPolicies(context, files, options.config)),
+      run(async (context, files: string[], options: { config?: string }) => {
+        const { testPolicies } = await import('./test.ts') // with the grammar, which is slow to load
+        return testPolicies(context, files, options.config)
+      }),
     )
   policy
     .command('explain <sql>')
