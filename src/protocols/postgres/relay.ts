@@ -121,6 +121,7 @@ export class Relay implements Cancellable {
   /** No new operations; ends at once when nothing runs. */
   drain(): void {
     this.#draining = true
+    this.#review?.withdraw('the gateway is shutting down')
     if (this.#talk.idle && !this.#busy) this.#endDrained()
   }
 
