@@ -158,6 +158,26 @@ export interface Facts {
   readonly estimatedRows?: number
 }
 
+/** Of a statement that does nothing; also a start for building other facts. */
+export const EMPTY_FACTS: Facts = {
+  kind: 'empty',
+  kinds: ['empty'],
+  reads: [],
+  writes: [],
+  columns: [],
+  functions: [],
+  unbounded: false,
+  level: 'read',
+  levelReason: 'it does nothing',
+  rowLocks: false,
+  changesSession: [],
+  changesPrivileges: false,
+  serverFiles: false,
+  serverPrograms: false,
+  dynamicSql: false,
+  opaque: [],
+}
+
 /** A bound parameter as a reviewer and the recording may see it. `value` is undefined for NULL. */
 export interface Parameter {
   readonly type: string

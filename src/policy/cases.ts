@@ -1,4 +1,11 @@
-import { type Decision, type Facts, GatewayError, type Principal, type SessionTotals } from '../kernel/index.ts'
+import {
+  type Decision,
+  EMPTY_FACTS,
+  type Facts,
+  GatewayError,
+  type Principal,
+  type SessionTotals,
+} from '../kernel/index.ts'
 import { type HoldDemand, quorumsOf } from '../review/terms.ts'
 import type { PolicyCase } from './case-schema.ts'
 import type { DecisionInput, PolicySnapshot } from './snapshot.ts'
@@ -29,24 +36,7 @@ const NOON = Date.UTC(2026, 0, 14, 12)
 const RANK = { allow: 0, mask: 1, hold: 2, deny: 3 } as const
 
 /** The facts of a plain SELECT of nothing, for cases that state facts themselves. */
-const BLANK: Facts = {
-  kind: 'select',
-  kinds: [],
-  reads: [],
-  writes: [],
-  columns: [],
-  functions: [],
-  unbounded: false,
-  level: 'read',
-  levelReason: '',
-  rowLocks: false,
-  changesSession: [],
-  changesPrivileges: false,
-  serverFiles: false,
-  serverPrograms: false,
-  dynamicSql: false,
-  opaque: [],
-}
+const BLANK: Facts = { ...EMPTY_FACTS, kind: 'select', kinds: [], levelReason: '' }
 
 /**
  * Runs cases against a snapshot. A statement text with several statements has the strictest decision of them.

@@ -1,25 +1,8 @@
-import type { Facts, Principal, TargetInfo } from '../kernel/index.ts'
+import { EMPTY_FACTS, type Facts, type Principal, type TargetInfo } from '../kernel/index.ts'
 import { compilePolicies, type DecisionInput, formatProblem, type PolicySnapshot, parsePolicyYaml } from './index.ts'
 
 /** Made-up inputs for the tests of this folder. */
-export const BLANK_FACTS: Facts = {
-  kind: 'select',
-  kinds: ['select'],
-  reads: [],
-  writes: [],
-  columns: [],
-  functions: [],
-  unbounded: false,
-  level: 'read',
-  levelReason: '',
-  rowLocks: false,
-  changesSession: [],
-  changesPrivileges: false,
-  serverFiles: false,
-  serverPrograms: false,
-  dynamicSql: false,
-  opaque: [],
-}
+export const BLANK_FACTS: Facts = { ...EMPTY_FACTS, kind: 'select', kinds: ['select'], levelReason: '' }
 
 export const ALICE: Principal = {
   identity: { issuer: 'https://id.example.org', subject: 'alice', email: 'alice@example.org', groups: ['engineering'] },

@@ -30,28 +30,6 @@ export interface Resolved {
   readonly dependsOn: readonly (Prepared | Portal)[]
 }
 
-const LEVEL_OF_NOTHING = 'it does nothing'
-
-/** An empty statement. */
-export const EMPTY_FACTS: Facts = {
-  kind: 'empty',
-  kinds: ['empty'],
-  reads: [],
-  writes: [],
-  columns: [],
-  functions: [],
-  unbounded: false,
-  level: 'read',
-  levelReason: LEVEL_OF_NOTHING,
-  rowLocks: false,
-  changesSession: [],
-  changesPrivileges: false,
-  serverFiles: false,
-  serverPrograms: false,
-  dynamicSql: false,
-  opaque: [],
-}
-
 /** The facts of a statement that runs another one: its own kind, everything else of both. */
 export function mergeFacts(outer: Facts, inner: Facts): Facts {
   const wider = levelCovers(outer.level, inner.level) ? outer : inner

@@ -1,7 +1,7 @@
-import { type Facts, GatewayError } from '../../kernel/index.ts'
+import { EMPTY_FACTS, type Facts, GatewayError } from '../../kernel/index.ts'
 import type { SessionEffect, StatementAnalysis } from '../../sql/index.ts'
 import type { Conversation, NameChange, Portal, Prepared } from './conversation.ts'
-import { EMPTY_FACTS, mergeFacts, type Resolved } from './judgement.ts'
+import { mergeFacts, type Resolved } from './judgement.ts'
 import type { Lookup } from './names.ts'
 
 /** The target keeps 63 bytes of a name (NAMEDATALEN - 1), so two longer ones could be one there and two here. */
