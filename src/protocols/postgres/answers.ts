@@ -27,6 +27,7 @@ export class Answers {
   readonly #fatal: (error: GatewayError) => void
   readonly #framer: BackendFramer
   readonly #parameters: Map<string, string>
+  #chunk: Buffer | undefined
   /** The run whose rows may still be borrowed from the current chunk. */
   #flowing: Run | undefined
   /** The target said why it closes the connection. */
@@ -57,18 +58,18 @@ export class Answers {
 
   /** One borrowed chunk. @throws GatewayError when an answer cannot be released: the session must end. */
   push(chunk: Buffer): void {
+    this.#chunk = chunk
     this.#framer.push(chunk, this.#onFrame)
-    this.#flowing?.endChunk()
-    this.#flowing = undefined
+    this.#endChunk()
+    this.#chunk = undefined // an idle session must not hold on to it
   }
 
   readonly #onFrame = (tag: number, buffer: Buffer, start: number, end: number): void => {
-    if (tag === BACKEND.dataRow) {
-      this.#dataRow(buffer, start, end)
+    if (tag === BACKEND.dataRow || tag === BACKEND.copyData) {
+      this.#flow(tag, buffer, start, end)
       return
     }
-    this.#flowing?.endChunk()
-    this.#flowing = undefined
+    this.#endChunk()
     switch (tag) {
       case BACKEND.noticeResponse:
         return this.#notice(buffer, start, end)
@@ -179,10 +180,6 @@ export class Answers {
         if (run === undefined) throw unexpected(tag)
         run.copyOutStarted(parseCopyResponse(buffer, start, end))
         break
-      case BACKEND.copyData:
-        if (run === undefined) throw unexpected(tag)
-        run.copyData(buffer.subarray(start + HEADER_BYTES, end))
-        return
       case BACKEND.copyDone:
         run?.copyDone()
         break
@@ -197,16 +194,27 @@ export class Answers {
     else head.at += 1
   }
 
-  #dataRow(buffer: Buffer, start: number, end: number): void {
+  /** Rows and COPY data, which leave together at the end of the chunk. */
+  #flow(tag: number, buffer: Buffer, start: number, end: number): void {
     const head = this.#talk.head
-    const run = head?.kind === 'query' ? head.runs[head.at] : head?.kind === 'execute' ? head.run : undefined
-    if (run === undefined) throw unexpected(BACKEND.dataRow)
-    if (!run.planned) {
-      if (head?.kind !== 'execute') throw unexpected(BACKEND.dataRow)
-      this.#plan(run, portalFields(head.portal))
+    const run = this.#current(head)
+    if (run === undefined) throw unexpected(tag)
+    if (this.#flowing !== run) this.#endChunk()
+    if (tag === BACKEND.copyData) run.copyData(buffer.subarray(start + HEADER_BYTES, end))
+    else {
+      if (!run.planned) {
+        if (head?.kind !== 'execute') throw unexpected(tag)
+        this.#plan(run, portalFields(head.portal))
+      }
+      run.row(buffer, start, end)
     }
     this.#flowing = run
-    run.row(buffer, start, end)
+    if (buffer !== this.#chunk) this.#endChunk() // a frame that straddled chunks is borrowed for this call only
+  }
+
+  #endChunk(): void {
+    this.#flowing?.endChunk()
+    this.#flowing = undefined
   }
 
   #plan(run: Run, fields: readonly FieldDescription[]): void {

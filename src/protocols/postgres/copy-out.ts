@@ -31,9 +31,8 @@ export class CopyOut {
     return this.#client.push(data)
   }
 
-  finish(): Buffer | undefined {
+  finish(): void {
     this.#client.finish()
-    return undefined
   }
 
   maskedValues(): Record<string, number> {

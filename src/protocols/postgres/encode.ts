@@ -7,6 +7,7 @@ import {
   type FieldDescription,
   type Format,
   FRONTEND,
+  HEADER_BYTES,
   PROTOCOL_3_0,
   SSL_REQUEST,
   type TransactionStatus,
@@ -261,6 +262,21 @@ export function terminate(): Buffer {
 
 export function copyData(data: Buffer): Buffer {
   return sealed(tagged(FRONTEND.copyData, data.length + 5).bytes(data))
+}
+
+/** One message for each body, in one buffer. */
+export function copyDataMessages(bodies: readonly Buffer[]): Buffer {
+  let size = 0
+  for (const body of bodies) size += HEADER_BYTES + body.length
+  const bytes = Buffer.allocUnsafe(size)
+  let at = 0
+  for (const body of bodies) {
+    bytes[at] = FRONTEND.copyData
+    bytes.writeUInt32BE(4 + body.length, at + 1)
+    at += HEADER_BYTES
+    at += body.copy(bytes, at)
+  }
+  return bytes
 }
 
 export function copyDone(): Buffer {

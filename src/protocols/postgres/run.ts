@@ -5,6 +5,7 @@ import type { CatalogSnapshot } from './catalog.ts'
 import type { NameChange } from './conversation.ts'
 import type { CopyOut } from './copy-out.ts'
 import * as encode from './encode.ts'
+import { Gathered } from './gathered.ts'
 import type { Judged } from './judgement.ts'
 import { type CopyResponse, type FieldDescription, HEADER_BYTES } from './messages.ts'
 import { planResult, type ResultPlan } from './transform/plan.ts'
@@ -42,7 +43,8 @@ export class Run {
   #bytes = 0
   #recordedRows = 0
   #startedAt: number | undefined
-  #range: { readonly buffer: Buffer; readonly start: number; end: number; count: number } | undefined
+  readonly #ready = new Gathered()
+  #copied: Buffer[] = []
   #over = false
 
   /** @param copyOut - What masks the stream of a COPY … TO STDOUT. */
@@ -100,42 +102,28 @@ export class Run {
     })
   }
 
-  /** One DataRow frame, borrowed. Untouched neighbours leave together at the end of the chunk. */
+  /** One DataRow frame, borrowed until the end of the chunk. */
   row(buffer: Buffer, start: number, end: number): void {
     const plan = this.#plan
     if (plan === undefined) throw new Error('rows without a description')
     this.#rows += 1
     const changed = plan.passthrough ? undefined : transformRows(plan, buffer, start, end)
-    if (changed !== undefined) {
-      this.endChunk()
-      this.#release(changed, 0, changed.length, 1)
-      return
-    }
-    const range = this.#range
-    if (range !== undefined && range.buffer === buffer && range.end === start) {
-      range.end = end
-      range.count += 1
-      return
-    }
-    this.endChunk()
-    this.#range = { buffer, start, end, count: 1 }
+    if (changed === undefined) this.#ready.untouched(buffer, start, end)
+    else this.#ready.changed(changed)
   }
 
-  /** The chunk that rows were borrowed from goes away: what is left of it is copied, recorded and queued. */
+  /** The chunk that rows were borrowed from goes away: what is ready is recorded and queued, in one piece. */
   endChunk(): void {
-    const range = this.#range
-    if (range === undefined) return
-    this.#range = undefined
-    const owned = Buffer.from(range.buffer.subarray(range.start, range.end))
-    this.#release(owned, 0, owned.length, range.count)
+    const { count } = this.#ready
+    if (count > 0) this.#release(this.#ready.take(), count)
+    if (this.#copied.length > 0) this.#releaseCopied()
   }
 
-  #release(buffer: Buffer, start: number, end: number, count: number): void {
+  #release(bytes: Buffer, count: number): void {
     const { session, outbox } = this.#scene
-    this.#bytes += end - start
+    this.#bytes += bytes.length
     session.totals.rowsReturned += count
-    session.totals.bytesReturned += end - start
-    const bytes = start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end)
+    session.totals.bytesReturned += bytes.length
     this.#recordRows(bytes, count)
     outbox.client(bytes)
   }
@@ -175,23 +163,27 @@ export class Run {
     this.#copyOut.start(response)
   }
 
-  /** One CopyData body from the target, borrowed. */
+  /** One CopyData body from the target, borrowed. What may leave of it does at the end of the chunk. */
   copyData(data: Buffer): void {
-    this.#releaseCopy(this.#copyOut?.push(data))
+    const ready = this.#copyOut?.push(data)
+    if (ready !== undefined && ready.length > 0) this.#copied.push(ready)
   }
 
   /** The target has sent everything. @throws GatewayError when a partial row is left. */
   copyDone(): void {
-    this.#releaseCopy(this.#copyOut?.finish())
+    this.#copyOut?.finish()
   }
 
-  #releaseCopy(data: Buffer | undefined): void {
-    if (data === undefined || data.length === 0) return
+  /** Recorded as one stretch; sent in as many messages as it came, since clients take one for a row. */
+  #releaseCopied(): void {
     const { session, outbox } = this.#scene
+    const bodies = this.#copied
+    this.#copied = []
+    const data = bodies.length === 1 ? (bodies[0] as Buffer) : Buffer.concat(bodies)
     this.#bytes += data.length
     session.totals.bytesReturned += data.length
     this.#copyOut?.record(data, session.journal, this.judged.operation.sequence)
-    outbox.client(encode.copyData(data))
+    outbox.client(encode.copyDataMessages(bodies))
   }
 
   /** One CopyData body from the client. What flows in is the client's own and may be anything, so only its size and digest are kept. */
