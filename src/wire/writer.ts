@@ -12,7 +12,8 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#buffer[this.#reserve(1)] = value
+    const at = this.#reserve(1) // may put another buffer in place, so it comes first
+    this.#buffer[at] = value
     return this
   }
 
