@@ -1,4 +1,3 @@
-import type { Facts } from '../kernel/index.ts'
 import {
   type CopyDataEvent,
   isStructuredEvent,
@@ -19,21 +18,30 @@ const ITEM_PREFIX_BYTES = 5
 const ROWS_PREFIX_BYTES = 17
 const COPY_PREFIX_BYTES = 13
 
-/** Facts are cached with the statement, so their text is too. */
-const factsTexts = new WeakMap<Facts, string>()
+/** Facts and columns are cached by those who make them and never change, so their text is kept, too. */
+const texts = new WeakMap<object, string>()
 
-function factsText(facts: Facts): string {
-  const known = factsTexts.get(facts)
+function keptText(value: object): string {
+  const known = texts.get(value)
   if (known !== undefined) return known
-  const text = JSON.stringify(facts)
-  factsTexts.set(facts, text)
+  const text = JSON.stringify(value)
+  texts.set(value, text)
   return text
 }
 
 function eventText(event: StructuredEvent): string {
-  if (event.type !== 'operation') return JSON.stringify(event)
-  const { facts, ...rest } = event
-  return `${JSON.stringify(rest).slice(0, -1)},"facts":${factsText(facts)}}`
+  switch (event.type) {
+    case 'operation': {
+      const { facts, ...rest } = event
+      return `${JSON.stringify(rest).slice(0, -1)},"facts":${keptText(facts)}}`
+    }
+    case 'columns': {
+      const { columns, ...rest } = event
+      return `${JSON.stringify(rest).slice(0, -1)},"columns":${keptText(columns)}}`
+    }
+    default:
+      return JSON.stringify(event)
+  }
 }
 
 function item(kind: number, bodyBytes: number): Buffer {

@@ -15,6 +15,7 @@ import {
 } from './decode.ts'
 import * as encode from './encode.ts'
 import { BACKEND, type FieldDescription, type Format, HEADER_BYTES } from './messages.ts'
+import { fieldsOf } from './result-plans.ts'
 import type { Run, RunScene } from './run.ts'
 import { isUtf8, refuseSetting } from './settings.ts'
 import { hasUnknownOrigin, transformDiagnostic } from './transform/index.ts'
@@ -136,7 +137,7 @@ export class Answers {
     if (tag === BACKEND.parameterDescription && portal === undefined) {
       prepared.describedTypes = parseParameterDescription(buffer, start, end)
     } else if (tag === BACKEND.rowDescription || tag === BACKEND.noData) {
-      const fields = tag === BACKEND.noData ? null : parseRowDescription(buffer, start, end)
+      const fields = tag === BACKEND.noData ? null : fieldsOf(buffer, start, end)
       if (portal === undefined) prepared.fields = fields
       else portal.fields = fields
       this.#talk.shift()
@@ -156,7 +157,7 @@ export class Answers {
     switch (tag) {
       case BACKEND.rowDescription:
         if (head.kind !== 'query' || run === undefined) throw unexpected(tag)
-        this.#plan(run, parseRowDescription(buffer, start, end))
+        this.#plan(run, fieldsOf(buffer, start, end))
         break
       case BACKEND.commandComplete:
         if (run === undefined) throw unexpected(tag)

@@ -10,13 +10,15 @@ import {
   type PendingReview,
   type Settled,
 } from '../../kernel/index.ts'
-import type { ContentScanner, Masker } from '../../masking/index.ts'
+import type { Masker } from '../../masking/index.ts'
 import { recordDecision } from '../../recording/index.ts'
 import { operationDigest } from '../../review/index.ts'
-import { redactLiterals, type StatementAnalysis } from '../../sql/index.ts'
+import type { StatementAnalysis } from '../../sql/index.ts'
+import { AtRest } from './at-rest.ts'
+import type { CatalogSnapshot } from './catalog.ts'
 import type { CatalogKeeper } from './catalog-keeper.ts'
 import type { Companion } from './companion.ts'
-import { type Judged, type Protection, showParameter } from './judgement.ts'
+import type { Judged, Protection } from './judgement.ts'
 import { refuseSetting } from './settings.ts'
 import { touchesProtected } from './transform/touches.ts'
 
@@ -41,12 +43,27 @@ interface JudgeScene {
   readonly waiting: (review: PendingReview | undefined) => void
 }
 
+/** What a statement's facts meant last, and for which masks and catalogue; facts are cached with their statement. */
+const protections = new WeakMap<
+  Facts,
+  {
+    readonly masks: readonly MaskInstruction[]
+    readonly atRest: readonly MaskInstruction[]
+    readonly catalog: CatalogSnapshot
+    readonly hidden: boolean
+    readonly protection: Protection
+  }
+>()
+
 /** Decides on statements and records what was decided, before anything of them travels. */
 export class Judge {
   readonly #scene: JudgeScene
+  readonly #atRest: AtRest
 
   constructor(scene: JudgeScene) {
     this.#scene = scene
+    const { masker, atRest, catalog } = scene
+    this.#atRest = new AtRest({ masker, masks: atRest, catalog: () => catalog.snapshot })
   }
 
   /**
@@ -120,8 +137,8 @@ export class Judge {
     const held = {
       sequence,
       facts: evidence.estimatedRows === undefined ? of.facts : { ...of.facts, estimatedRows: evidence.estimatedRows },
-      text: this.#textAtRest(of),
-      parameters: this.#parametersAtRest(of).map((parameter) => parameter.value),
+      text: this.#atRest.text(of),
+      parameters: this.#atRest.parameters(of).map((parameter) => parameter.value),
       digest: this.#bound(of),
     }
     try {
@@ -156,6 +173,19 @@ export class Judge {
     const catalog = this.#scene.catalog.snapshot
     // What runs inside a function or a text built at run time is not seen here, so anything may be in its result.
     const hidden = facts.opaque.length > 0 || facts.dynamicSql || this.#scene.catalog.uncertain
+    const atRest = this.#scene.atRest()
+    const known = protections.get(facts)
+    if (known?.masks === masks && known.atRest === atRest && known.catalog === catalog && known.hidden === hidden)
+      return known.protection
+    const protection = this.#protectionOf(sequence, of, decision, hidden)
+    protections.set(facts, { masks, atRest, catalog, hidden, protection })
+    return protection
+  }
+
+  #protectionOf(sequence: number, of: Case, decision: Decision, hidden: boolean): Protection {
+    const { masks } = decision
+    const { facts } = of
+    const catalog = this.#scene.catalog.snapshot
     const computedAtRest =
       hidden || touchesProtected(facts.columns, facts.reads, this.#scene.atRest(), catalog).computed
     if (!masks.some((mask) => mask.columns.length > 0)) return { computed: false, computedAtRest, strict: false }
@@ -186,10 +216,6 @@ export class Judge {
     return { computed: touched.computed || hidden, computedAtRest, strict: near.computed || hidden }
   }
 
-  #restScanner(): ContentScanner | undefined {
-    return this.#scene.masker.scanner(this.#scene.atRest())
-  }
-
   #record(sequence: number, of: Case, decision: Decision): void {
     const { session } = this.#scene
     session.journal.append({
@@ -197,56 +223,13 @@ export class Judge {
       at: session.now(),
       operation: sequence,
       via: of.via,
-      text: this.#textAtRest(of),
+      text: this.#atRest.text(of),
       textDigest: of.digest().toString('hex'),
-      parameters: this.#parametersAtRest(of),
+      parameters: this.#atRest.parameters(of),
       facts: of.facts,
       decision: recordDecision(decision),
     })
   }
-
-  /** A statement as the recording and reviewers may have it: nothing sensitive that the client wrote into it. */
-  #textAtRest(of: Case): string {
-    const text = of.analysis?.secretLiterals === true || this.#mentionsProtected(of) ? redactLiterals(of.text) : of.text
-    return this.#restScanner()?.scanText(text) ?? text
-  }
-
-  #parametersAtRest(of: Case): { type: string; format: 'text' | 'binary'; value: string | null }[] {
-    const hide = this.#mentionsProtected(of)
-    return of.parameters.map((parameter) => {
-      const shown = showParameter(parameter)
-      const value = shown === null ? null : hide ? '[redacted]' : (this.#restScanner()?.scanText(shown) ?? shown)
-      return { type: parameter.type, format: parameter.format, value }
-    })
-  }
-
-  /**
-   * Literals and parameters beside a protected column may be its values, and no detector need know them. So they are
-   * hidden when the statement names such a column anywhere, or writes whole rows into its table.
-   */
-  #mentionsProtected(of: Case): boolean {
-    const masks = this.#scene.atRest()
-    if (!masks.some((mask) => mask.columns.length > 0)) return false
-    const text = of.text.toLowerCase()
-    const named = masks.some((mask) => mask.columns.some((pattern) => nameIn(text, pattern)))
-    if (named) return true
-    const writesRows = of.facts.kinds.some((kind) => kind === 'insert' || kind === 'merge')
-    return writesRows && of.facts.writes.some((table) => this.#hasProtectedColumn(table, masks))
-  }
-
-  #hasProtectedColumn(table: string, masks: readonly MaskInstruction[]): boolean {
-    return touchesProtected([{ table, column: '*', use: 'expression' }], [table], masks, this.#scene.catalog.snapshot)
-      .computed
-  }
-}
-
-/** The last part of a column pattern, where it is a plain word, stands in the text. */
-function nameIn(text: string, pattern: string): boolean {
-  const last = pattern
-    .slice(pattern.lastIndexOf('.') + 1)
-    .replaceAll('"', '')
-    .toLowerCase()
-  return last === '' || last.includes('*') ? last === '*' : text.includes(last)
 }
 
 /** Changes of settings that cannot be followed. @throws GatewayError `sql.setting`, `sql.encoding` */

@@ -8,7 +8,8 @@ import * as encode from './encode.ts'
 import { Gathered } from './gathered.ts'
 import type { Judged } from './judgement.ts'
 import { type CopyResponse, type FieldDescription, HEADER_BYTES } from './messages.ts'
-import { planResult, type ResultPlan } from './transform/plan.ts'
+import { planFor } from './result-plans.ts'
+import type { ResultPlan } from './transform/plan.ts'
 import { transformRows } from './transform/rows.ts'
 
 /** What the runs of one session share. */
@@ -80,19 +81,19 @@ export class Run {
     const { session, masker } = this.#scene
     const { decision, protection, operation } = this.judged
     const catalog = this.#scene.catalog()
-    this.#plan = planResult([...fields], {
+    const { plan, columns } = planFor(fields, {
       masks: decision.masks,
       masker,
       catalog,
       computedIsProtected: protection.computed || uncertain,
     })
-    this.#restPlan = planResult([...fields], {
+    this.#plan = plan
+    this.#restPlan = planFor(fields, {
       masks: this.#scene.atRest(),
       masker,
       catalog,
       computedIsProtected: protection.computedAtRest || uncertain,
-    })
-    const columns = this.#plan.describe()
+    }).plan
     session.journal.append({
       type: 'columns',
       at: session.now(),

@@ -54,6 +54,11 @@ export class ResultPlan {
     this.#scanners = scanners
   }
 
+  /** The same plan with counts of its own. */
+  forAnotherRun(): ResultPlan {
+    return this.passthrough ? this : new ResultPlan(this.columns, this.#scanners)
+  }
+
   /** In words per column, for the recording. */
   describe(): DescribedColumn[] {
     return this.columns.map(({ name, type, format, treatment, rule }) => ({
