@@ -82,6 +82,12 @@ export class Conversation {
   /** The operation that CopyData of the client belongs to. */
   copyIn: Run | undefined
   #copiesToCome: Run[] = []
+  /** The target waits for its data. */
+  copyInStarted = false
+  /** A statement of the open transaction touched protected data, which deferred constraints may still quote. */
+  touchedProtected = false
+  /** The client chose its encoding itself, so that a rollback may change it back. */
+  encodingChosen = false
   /** Set while DDL of this session is under way: reloads the catalogue, to be called when its transaction is over. */
   catalogChange: (() => Promise<void>) | undefined
   catalogChanged: ((reloading: Promise<void>) => void) | undefined
@@ -161,12 +167,14 @@ export class Conversation {
     if (copies.length === 0) return
     this.#copiesToCome = copies
     this.copyIn = copies[0]
+    this.copyInStarted = false
     this.state = 'copying'
   }
 
   /** The client finished or gave up the data of one COPY. */
   copyInSent(): void {
     this.#copiesToCome.shift()
+    this.copyInStarted = false
     this.copyIn = this.#copiesToCome[0]
     if (this.copyIn === undefined) this.state = 'ready'
   }
@@ -175,6 +183,7 @@ export class Conversation {
   copyInFailed(extended: boolean): void {
     this.#copiesToCome = []
     this.copyIn = undefined
+    this.copyInStarted = false
     if (this.state === 'copying') this.state = extended ? 'skipping' : 'ready'
   }
 

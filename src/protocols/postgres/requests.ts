@@ -351,7 +351,9 @@ export class Requests {
     if (talk.state === 'skipping') talk.state = 'ready'
     talk.expect({ kind: 'sync', duringCopy })
     this.#scene.outbox.target(message.raw)
-    if (!duringCopy) talk.endSegment()
+    // Where no COPY started the target answers this Sync, and names changed before it may not be relied on after it.
+    if (duringCopy) talk.segment += 1
+    else talk.endSegment()
     return undefined
   }
 
@@ -364,6 +366,7 @@ export class Requests {
   // ── COPY FROM STDIN ───────────────────────────────────────────────────────────────────────────────────────────
 
   #copyIn(message: FrontendMessage): undefined {
+    if (this.#talk.copyInStarted) this.#talk.forgetSwallowedSyncs()
     if (message.kind === 'copyData') this.#talk.copyIn?.copyIn(message.data)
     else this.#talk.copyInSent()
     this.#scene.outbox.target(message.raw)
@@ -408,6 +411,17 @@ export class Requests {
     if (this.#ended()) throw new GatewayError('target.lost', 'The session is over.')
   }
 
+  /** From then on, and before the target says so, it reads bytes beyond ASCII as other characters. */
+  #mayChangeEncoding(run: Run): boolean {
+    const effects = run.judged.analysis?.effects ?? []
+    const sets = effects.some(
+      (effect) => effect.kind === 'set' && (effect.name === 'client_encoding' || effect.name === 'names'),
+    )
+    if (sets) this.#talk.encodingChosen = true
+    if (!this.#talk.encodingChosen) return false
+    return sets || effects.some(({ kind }) => kind === 'transaction' || kind === 'reset' || kind === 'discard')
+  }
+
   // ── The catalogue ─────────────────────────────────────────────────────────────────────────────────────────────
 
   #catalogPending: Promise<void> | undefined
@@ -419,7 +433,8 @@ export class Requests {
     const anySetting =
       run.judged.analysis?.effects.some((effect) => effect.kind === 'set' && effect.name === '*') === true
     const hidden = facts.opaque.length > 0 || facts.dynamicSql || anySetting
-    if (hidden) this.#talk.readingUncertain = true
+    if (run.judged.protection.strict) this.#talk.touchedProtected = true
+    if (hidden || this.#mayChangeEncoding(run)) this.#talk.readingUncertain = true
     if (!hidden && !facts.kinds.some((kind) => CATALOG_KINDS.has(kind))) return
     this.#talk.catalogChange ??= this.#catalog.changing()
     this.#talk.catalogChanged = (reloading) => {

@@ -1,4 +1,5 @@
 import { GatewayError, principalLabel, type SessionInfo } from '../../kernel/index.ts'
+import { isAdminSetting } from '../../sql/index.ts'
 
 /**
  * Encodings in which every byte below 0x80 is ASCII wherever it stands. The others (SJIS, BIG5, GBK, UHC, GB18030,
@@ -121,6 +122,10 @@ export function targetStartupParameters(
   for (const [name, value] of settings) {
     if (START_UP_REFUSED.has(name))
       throw new GatewayError('sql.setting', `The start-up parameter "${name}" cannot be set through the gateway.`)
+    if (isAdminSetting(name) && session.level !== 'admin')
+      throw new GatewayError('access.level', `The start-up parameter "${name}" needs admin access.`, {
+        hint: 'Leave it out.',
+      })
     const refusal = refuseSetting(name, value)
     if (refusal !== undefined) throw refusal
   }

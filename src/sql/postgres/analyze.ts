@@ -1,7 +1,7 @@
 import { GatewayError } from '../../kernel/index.ts'
 import type { FunctionResolver, SqlLimits, StatementAnalysis } from '../analysis.ts'
 import { FactsBuilder } from './builder.ts'
-import { chainedTokens } from './nesting.ts'
+import { chainedTokens, commentsInARow } from './nesting.ts'
 import { parse, type RawStatement } from './parser.ts'
 import { newScope, type Walk } from './scope.ts'
 import { innerSpan } from './spans.ts'
@@ -24,6 +24,9 @@ const TOKENS_PER_LEVEL = 4
 /** Beyond this the parser's own stack is in danger, whatever the limits say. */
 const MAX_CHAINED_TOKENS = 2_000
 
+/** The parser's scanner needs time with the square of it. */
+const MAX_COMMENTS_IN_A_ROW = 100
+
 /** Parses and judges a text of any number of statements. @throws GatewayError `sql.*` */
 export function analyzeText(sql: string, context: Context): Analyzed {
   refuseUnreadable(sql)
@@ -34,6 +37,8 @@ export function analyzeText(sql: string, context: Context): Analyzed {
   const maxChained = Math.min(MAX_CHAINED_TOKENS, maxDepth * TOKENS_PER_LEVEL)
   if (sql.length > maxChained && chainedTokens(sql) > maxChained)
     throw new GatewayError('sql.too_large', 'The statement is nested too deeply to be judged.')
+  if (sql.length > MAX_COMMENTS_IN_A_ROW && commentsInARow(sql) > MAX_COMMENTS_IN_A_ROW)
+    throw new GatewayError('sql.too_large', 'Comments in the statement are nested too deeply to be read.')
   const raw = parse(sql)
   if (raw.length > maxStatements)
     throw new GatewayError('sql.too_large', `The text holds over ${maxStatements} statements.`)

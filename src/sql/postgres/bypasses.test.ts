@@ -117,6 +117,7 @@ describe('an administrator’s act needs admin', () => {
     'update pg_settings set setting = 1',
     "alter role x password 'y'",
     'explain analyze create table x as select 1',
+    'explain (analyze, verbose) declare c no scroll cursor with hold for select pg_reload_conf()',
     'create schema s grant all on t to public',
     'create table s.t as execute p',
     'vacuum full',
@@ -306,6 +307,8 @@ describe('hostile depth', () => {
 
   test.each([
     ['unclosed comments', '/* '.repeat(100_000)],
+    ['comments side by side', `select ${'/*'.repeat(200_000)}${'*/'.repeat(200_000)} 1`],
+    ['comments side by side with operators', `select ${'//*+'.repeat(100_000)}${'*/'.repeat(100_000)} 1`],
     ['dollars', '$a$ $b$ '.repeat(50_000)],
     [
       'stars over stars',

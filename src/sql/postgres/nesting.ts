@@ -131,3 +131,22 @@ function dollarEnd(sql: string, at: number): number {
 }
 
 const TAG = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y
+
+const OPERATOR_CHARACTERS = new Set('~!@#^&|`?+-*/%<>='.split('').map((character) => character.charCodeAt(0)))
+const SLASH = 47
+const STAR = 42
+
+/**
+ * How many comments open in one run of operator characters, side by side. The parser's scanner reads to the end of the
+ * run at each of them, so its time grows with the square. Wherever the run stands, also within a string, it counts.
+ */
+export function commentsInARow(sql: string): number {
+  let openers = 0
+  let most = 0
+  for (let at = 0; at < sql.length; at++) {
+    const code = sql.charCodeAt(at)
+    if (!OPERATOR_CHARACTERS.has(code)) openers = 0
+    else if (code === SLASH && sql.charCodeAt(at + 1) === STAR) most = Math.max(most, ++openers)
+  }
+  return most
+}

@@ -39,7 +39,12 @@ export function applySetting(facts: FactsBuilder, change: SettingChange): void {
     facts.needs('admin', 'it changes the role')
   }
   if (READ_ONLY.has(name) && !meansTrue(value)) facts.needs('write', 'it allows writing')
-  if (ADMIN_SETTINGS.has(name) || name.startsWith('log_')) facts.needs('admin', `it changes ${name}`)
+  if (isAdminSetting(name)) facts.needs('admin', `it changes ${name}`)
+}
+
+/** Needs the level `admin`, however it is changed. @param name - Lower case. */
+export function isAdminSetting(name: string): boolean {
+  return ADMIN_SETTINGS.has(name) || ROLE_SETTINGS.has(name) || name.startsWith('log_')
 }
 
 /** As the target reads a boolean setting: any unique beginning of true, yes, or on. */

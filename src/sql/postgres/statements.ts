@@ -119,9 +119,9 @@ function explain(walk: Walk, scope: Scope, fields: Fields): void {
   const options = list(fields, 'options').map((item) => asType(item, 'DefElem') ?? {})
   const runs = options.some((option) => text(option, 'defname')?.toLowerCase() === 'analyze' && optionIsOn(option))
   for (const option of options) expression(walk, scope, option['arg'], 'predicate')
-  const query = tagged(fields['query'])
-  if (query === undefined) return
   const inner = new FactsBuilder()
+  const query = explained(inner, fields['query'])
+  if (query === undefined) return
   const within: Walk = { ...walk, facts: inner, sink: undefined }
   if (query.type === 'SelectStmt') {
     const { unbounded } = select(within, scope, query.fields, 'predicate')
@@ -132,6 +132,14 @@ function explain(walk: Walk, scope: Scope, fields: Fields): void {
     facts.absorb(inner)
     facts.effects.push(...inner.effects)
   } else facts.plans(inner)
+}
+
+/** EXPLAIN of DECLARE plans, and with ANALYZE runs, the cursor's query; it makes no cursor. */
+function explained(facts: FactsBuilder, value: unknown): ReturnType<typeof tagged> {
+  const query = tagged(value)
+  if (query?.type !== 'DeclareCursorStmt') return query
+  facts.does('declare')
+  return tagged(query.fields['query'])
 }
 
 function transaction({ facts }: Walk, _scope: Scope, fields: Fields): void {
