@@ -176,6 +176,7 @@ export class Answers {
       case BACKEND.copyInResponse:
         if (run === undefined || run.judged.operation.facts.kind !== 'copy_in') throw unexpected(tag)
         this.#talk.forgetSwallowedSyncs()
+        this.#talk.copyInStarted = true
         break
       case BACKEND.copyOutResponse:
         if (run === undefined) throw unexpected(tag)
@@ -333,8 +334,15 @@ export class Answers {
     if (!isUtf8(this.#talk.clientEncoding)) scanner = scanner ?? this.#restScanner()
     return transformDiagnostic(parseDiagnostic(buffer, start, end), {
       scanner,
-      strict: run?.judged.protection.strict ?? false,
+      strict: this.#isStrict(run ?? boundRun(this.#talk.head)),
     })
+  }
+
+  /** What ends a transaction, or makes constraints immediate, checks what earlier statements left to be checked. */
+  #isStrict(run: Run | undefined): boolean {
+    if (run?.judged.protection.strict === true) return true
+    const checksLater = run === undefined || CHECKS_LATER.has(run.judged.operation.facts.kind)
+    return checksLater && this.#talk.touchedProtected
   }
 
   #restScanner(): ContentScanner | undefined {
@@ -386,9 +394,17 @@ export class Answers {
     if (!complete) throw unexpected(BACKEND.readyForQuery)
     talk.shift()
     if (talk.idle) talk.readingUncertain = false
+    if (status === 'I' && talk.idle && !talk.segmentOpen) talk.touchedProtected = false
     if (status === 'I' && talk.idle && !talk.segmentOpen) talk.reloadCatalog()
     this.#pass(buffer, start, end)
   }
+}
+
+const CHECKS_LATER: ReadonlySet<string> = new Set(['transaction', 'set', 'call'])
+
+/** Planning, which may evaluate functions, happens at Bind. */
+function boundRun(head: Expected | undefined): Run | undefined {
+  return head?.kind === 'bind' && head.change?.table === 'portals' ? head.change.change.value?.run : undefined
 }
 
 const COMPLETION = { parse: BACKEND.parseComplete, bind: BACKEND.bindComplete, close: BACKEND.closeComplete } as const
