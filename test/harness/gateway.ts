@@ -241,8 +241,8 @@ export class Gateway {
     const before = await this.policyStatus()
     this.writePolicy(text)
     await eventually('the new policy', async () => {
-      const { digest, loadedAt } = await this.policyStatus()
-      return digest !== before.digest || loadedAt !== before.loadedAt ? true : undefined
+      const now = await this.policyStatus()
+      return JSON.stringify(now) === JSON.stringify(before) ? undefined : true
     })
   }
 

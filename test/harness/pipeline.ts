@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import type pg from 'pg'
 
 /** The part of node-postgres' connection that sends single messages. */
@@ -25,6 +26,8 @@ export async function pipeline(client: pg.Client, send: (messages: Messages) => 
   await new Promise<void>((resolve) => {
     const submittable = {
       submit: (connection: unknown) => {
+        // After an error node-postgres forgets what it was asked, so the end is taken from the connection.
+        ;(connection as EventEmitter).once('readyForQuery', () => resolve())
         send(connection as Messages)
         return null
       },
@@ -38,7 +41,7 @@ export async function pipeline(client: pg.Client, send: (messages: Messages) => 
       handleError: (error: { code: string; message: string }) => {
         result.errors.push(error)
       },
-      handleReadyForQuery: () => resolve(),
+      handleReadyForQuery: () => undefined,
     }
     client.query(submittable as unknown as pg.Submittable)
   })

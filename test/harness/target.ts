@@ -1,4 +1,5 @@
-import { existsSync, mkdtempSync, rmSync, chmodSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import pg from 'pg'
@@ -32,6 +33,13 @@ export function temporaryFolder(purpose: string): string {
   return folder
 }
 
+/** The server leads a process group of its own; somebody has to end it when a test run is killed. */
+function endWithThisProcess(pid: number): () => void {
+  const guard = spawn('sh', ['-c', `read -r _ || kill -INT ${pid}`], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  guard.unref()
+  return () => guard.stdin.end('done\n')
+}
+
 /**
  * A real PostgreSQL server on a free port, in a folder that goes away with it.
  *
@@ -50,6 +58,7 @@ export async function startTarget(
     settings: { synchronous_commit: 'off', ...settings },
     log: silent,
   })
+  const release = endWithThisProcess(server.pid)
   const pool = new pg.Pool({ ...server.connection, max: 2, application_name: 'test' })
   pool.on('error', () => undefined)
   const sql = async <Row extends object>(text: string, values: readonly unknown[] = []) =>
@@ -62,6 +71,7 @@ export async function startTarget(
     stop: async () => {
       await pool.end()
       await server.stop()
+      release()
       rmSync(folder, { recursive: true, force: true })
     },
   }
