@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Facts, FunctionUse, Operation, Parameter, Settled } from '../../kernel/index.ts'
 import { levelCovers } from '../../kernel/index.ts'
 import type { StatementAnalysis } from '../../sql/index.ts'
@@ -112,24 +112,32 @@ function readBinary(type: string, value: Buffer): string | undefined {
 
 /** Binds a review to the exact bytes of a simple query and to which of its statements is held. */
 export function queryDigest(raw: Buffer, index: number, dependsOn: readonly (Prepared | Portal)[]): Buffer {
-  const hash = createHash('sha256').update(`query\0${index}\0`).update(raw)
-  for (const one of dependsOn) hash.update(sqlOf(one))
-  return hash.digest()
+  return sha256Of([Buffer.from(`query\0${index}\0`), raw, ...dependsOn.map(sqlOf)])
 }
 
 /** Binds a review to the exact statement and parameters (types, formats, values) of a portal. */
 export function portalDigest(prepared: Prepared, bind: Bind, dependsOn: readonly (Prepared | Portal)[]): Buffer {
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(prepared.sql.length)
-  const hash = createHash('sha256').update('portal\0').update(length).update(prepared.sql)
-  hash.update(JSON.stringify([prepared.parameterTypes, bind.parameterFormats]))
+  const formats = Buffer.from(JSON.stringify([prepared.parameterTypes, bind.parameterFormats]))
+  const pieces = [PORTAL, lengthOf(prepared.sql), prepared.sql, formats]
   for (const value of bind.parameters) {
-    length.writeInt32BE(value === undefined ? -1 : value.length)
-    hash.update(length)
-    if (value !== undefined) hash.update(value)
+    pieces.push(lengthOf(value))
+    if (value !== undefined) pieces.push(value)
   }
-  for (const one of dependsOn) hash.update(sqlOf(one))
-  return hash.digest()
+  return sha256Of([...pieces, ...dependsOn.map(sqlOf)])
+}
+
+const PORTAL = Buffer.from('portal\0')
+
+/** NULL is told from an empty value. */
+function lengthOf(value: Buffer | undefined): Buffer {
+  const length = Buffer.allocUnsafe(4)
+  length.writeInt32BE(value === undefined ? -1 : value.length)
+  return length
+}
+
+/** In one call: setting up a running hash costs more than joining a few pieces. */
+function sha256Of(pieces: readonly Buffer[]): Buffer {
+  return hash('sha256', Buffer.concat(pieces), 'buffer')
 }
 
 function sqlOf(one: Prepared | Portal): Buffer {
