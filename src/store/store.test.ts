@@ -295,7 +295,7 @@ describe.each(['embedded', 'postgres'] as const)('the %s store', (kind) => {
     // What other tests did may still be on its way here.
     const own = new Set([one.id, killed.id, held.id])
     const stop = store.events.subscribe((notice) => {
-      if (own.has(notice.id)) heard.push(notice)
+      if ('id' in notice && own.has(notice.id)) heard.push(notice)
     })
     await store.tokens.insert(one, nothing)
     await store.sessions.open(killed, 'postgres', 'g_3', limits)
