@@ -4,6 +4,7 @@ import type { CopyFacts } from '../../sql/index.ts'
 import type { Conversation, OwnQuestion } from './conversation.ts'
 import * as encode from './encode.ts'
 import type { Judged } from './judgement.ts'
+import { masksLeft } from './masks-left.ts'
 import type { CopyResponse, FieldDescription, Format } from './messages.ts'
 import { AnsweredByTarget } from './refusals.ts'
 import type { RunScene } from './run.ts'
@@ -84,7 +85,7 @@ export class CopyPlanner {
       computedIsProtected: protection.computed,
     })
     const rest = planResult(fields, {
-      masks: this.#scene.atRest(),
+      masks: masksLeft(this.#scene.atRest(), decision.masks),
       masker,
       catalog,
       computedIsProtected: protection.computedAtRest,

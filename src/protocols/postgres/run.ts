@@ -7,6 +7,7 @@ import type { CopyOut } from './copy-out.ts'
 import * as encode from './encode.ts'
 import { Gathered } from './gathered.ts'
 import type { Judged } from './judgement.ts'
+import { masksLeft } from './masks-left.ts'
 import { type CopyResponse, type FieldDescription, HEADER_BYTES } from './messages.ts'
 import { planFor } from './result-plans.ts'
 import type { ResultPlan } from './transform/plan.ts'
@@ -89,7 +90,7 @@ export class Run {
     })
     this.#plan = plan
     this.#restPlan = planFor(fields, {
-      masks: this.#scene.atRest(),
+      masks: masksLeft(this.#scene.atRest(), decision.masks),
       masker,
       catalog,
       computedIsProtected: protection.computedAtRest || uncertain,
