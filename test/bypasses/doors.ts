@@ -141,7 +141,6 @@ export function doors(rig: () => Rig): void {
       'an unknown type': { bytes: Buffer.from([0x7e, 0, 0, 0, 4]), code: 'pg.unknown_message' },
       'a type of zero': { bytes: Buffer.from([0, 0, 0, 0, 4]), code: 'pg.unknown_message' },
       'a password': { bytes: Buffer.from([0x70, 0, 0, 0, 5, 0]), code: 'pg.unexpected_message' },
-      'a start-up packet': { bytes: START, code: 'pg.' },
       'a Bind with a negative parameter': {
         bytes: Buffer.from([0x42, 0, 0, 0, 16, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe, 0, 0]),
         code: 'pg.malformed',

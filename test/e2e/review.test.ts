@@ -32,6 +32,11 @@ const RULES = `rules:
     then: { mask: redact }
 `
 
+interface Notice {
+  readonly message: string
+  readonly hint?: string
+}
+
 interface Review {
   readonly id: string
   readonly state: string
@@ -90,10 +95,10 @@ async function review(id: string): Promise<Review> {
   return (await gateway.api('bob', 'GET', `/api/v1/reviews/${id}`)).body as Review
 }
 
-function sessionWith(person: Person): Promise<{ client: pg.Client; notices: pg.NoticeMessage[] }> {
-  const notices: pg.NoticeMessage[] = []
+function sessionWith(person: Person): Promise<{ client: pg.Client; notices: Notice[] }> {
+  const notices: Notice[] = []
   return gateway.client(person).then((client) => {
-    client.on('notice', (notice) => notices.push(notice as pg.NoticeMessage))
+    client.on('notice', (notice) => notices.push(notice as Notice))
     return { client, notices }
   })
 }
@@ -243,7 +248,10 @@ test('an approval and a denial at the same moment: exactly one wins', async () =
     () => 'denied',
   )
   const held = await pending()
-  const [approved, denied] = await Promise.all([answer('bob', held.id, 'approve'), answer('dave', held.id, 'deny', 'no')])
+  const [approved, denied] = await Promise.all([
+    answer('bob', held.id, 'approve'),
+    answer('dave', held.id, 'deny', 'no'),
+  ])
   expect([approved.status, denied.status].sort()).toEqual([200, 409])
   expect(await outcome).toBe(approved.status === 200 ? 'ran' : 'denied')
   expect(await rows()).toBe(approved.status === 200 ? 9 : 10)

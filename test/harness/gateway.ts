@@ -97,7 +97,11 @@ export class Gateway {
       api: { host: '127.0.0.1', port: 0 },
       store: this.#store === undefined ? { kind: 'embedded' } : { kind: 'postgres', url: 'env:STORE_URL' },
       users: [...subjects].map(([subject, groups]) => ({ subject, email: `${subject}@example.com`, groups })),
-      grants: Object.entries(LEVELS).map(([group, level]) => ({ groups: [group], targets: Object.keys(targets), level })),
+      grants: Object.entries(LEVELS).map(([group, level]) => ({
+        groups: [group],
+        targets: Object.keys(targets),
+        level,
+      })),
       targets: Object.entries(targets).map(([name, { host, port, database, user }]) => ({
         name,
         type: 'postgres',

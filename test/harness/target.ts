@@ -35,7 +35,10 @@ export function temporaryFolder(purpose: string): string {
 
 /** The server leads a process group of its own; somebody has to end it when a test run is killed. */
 function endWithThisProcess(pid: number): () => void {
-  const guard = spawn('sh', ['-c', `read -r _ || kill -INT ${pid}`], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  const guard = spawn('sh', ['-c', `read -r _ || kill -INT ${pid}`], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
   guard.unref()
   return () => guard.stdin.end('done\n')
 }
