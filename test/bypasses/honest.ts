@@ -1,6 +1,10 @@
 import { expect, test } from 'vitest'
+import { systemClock } from '../../src/edge/clock.ts'
+import { systemRandom } from '../../src/edge/random.ts'
 import { bind, execute, parse, sync } from '../../src/protocols/postgres/encode.ts'
+import { connectTarget } from '../../src/protocols/postgres/target.ts'
 import { inSession, type Rig, restoring } from './rig.ts'
+import { dial, Wire } from './wire.ts'
 
 /** What must go on working, byte for byte as from the server itself. */
 const STATEMENTS: readonly string[] = [
@@ -36,10 +40,6 @@ export function honest(rig: () => Rig): void {
   test.each(STATEMENTS)('an honest statement: %s', async (sql) => {
     const { host, port, user, password, database } = rig().target
     await inSession(rig(), 'carol', async (wire) => {
-      const { Wire, dial } = await import('./wire.ts')
-      const { connectTarget } = await import('../../src/protocols/postgres/target.ts')
-      const { systemClock } = await import('../../src/edge/clock.ts')
-      const { systemRandom } = await import('../../src/edge/random.ts')
       const direct = new Wire(
         await connectTarget({
           dial,
