@@ -2,6 +2,7 @@ import { chmod, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/prom
 import path from 'node:path'
 import { z } from 'zod'
 import { GatewayError } from '../kernel/index.ts'
+import { makeDataFolder } from '../store/data-folder.ts'
 import type { Terminal } from './toolbox.ts'
 
 const profileSchema = z.strictObject({
@@ -91,6 +92,7 @@ function parseJson(text: string): unknown {
 /** Written whole or not at all, mode 0600 from its first byte. */
 export async function saveProfile(folder: string, name: string, profile: Profile): Promise<string> {
   const file = profileFile(folder, name)
+  await makeDataFolder(folder)
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
   const draft = `${file}.${process.pid}`
   await writeFile(draft, `${JSON.stringify(profile, null, 2)}\n`, { mode: 0o600 })

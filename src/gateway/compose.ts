@@ -10,6 +10,7 @@ import { GatewayError, type Logger } from '../kernel/index.ts'
 import { Masker } from '../masking/index.ts'
 import { createSecretResolver, type SecretResolver } from '../secrets/index.ts'
 import { loadParser } from '../sql/index.ts'
+import { makeDataFolder } from '../store/data-folder.ts'
 import { openStore, type Store } from '../store/index.ts'
 import { type RecordingFolders, Recordings, recordingFolders } from '../store/recordings/index.ts'
 import { createApiServices } from './api-services.ts'
@@ -180,6 +181,7 @@ async function openParts(
   const clock = systemClock
   const random = systemRandom
   await loadParser()
+  await makeDataFolder(config.dataFolder)
   const secrets = createSecretResolver({ environment, log: logger })
   const store = await openStore(await storeOptions(config, secrets), {
     clock,

@@ -3,6 +3,7 @@ import type { NewToken, TokenRequest } from '../api/schemas.ts'
 import type { ProfileAddress } from '../cli/toolbox.ts'
 import { type Clock, GatewayError, type Logger, type Random } from '../kernel/index.ts'
 import type { SecretResolver } from '../secrets/index.ts'
+import { makeDataFolder } from '../store/data-folder.ts'
 import { openStore } from '../store/index.ts'
 import { Recordings, recordingFolders } from '../store/recordings/index.ts'
 import { viewToken } from './api-views.ts'
@@ -31,6 +32,7 @@ export async function issueTokenOffline(
     throw new GatewayError('cli.usage', `The configuration lists no user \`${request.user}\`.`, {
       hint: `Its users: ${config.users.map((user) => user.subject).join(', ') || 'none'}.`,
     })
+  await makeDataFolder(config.dataFolder)
   const folders = { ...recordingFolders(config.dataFolder), recordings: config.recording.folder }
   const recordings = await Recordings.open({ folders, installation: config.name, clock, random, logger })
   try {

@@ -1,6 +1,7 @@
-import { access, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { access, readFile, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseDocument } from 'yaml'
+import { makeDataFolder } from '../../store/data-folder.ts'
 
 export const POSTGRES_PORT = 15_432
 export const API_PORT = 15_480
@@ -99,7 +100,7 @@ rules:
 /** Writes what is missing; what is there is the user's. */
 export async function writeDemoFiles(dataFolder: string): Promise<void> {
   const places = demoPlaces(dataFolder)
-  await mkdir(dataFolder, { recursive: true, mode: 0o711 })
+  await makeDataFolder(dataFolder)
   await writeMissing(places.policy, POLICY)
   await writeMissing(places.config, CONFIG(0))
 }
