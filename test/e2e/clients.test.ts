@@ -46,7 +46,7 @@ beforeAll(async () => {
       create sequence numbers;
       comment on table items is 'what there is';
       analyze`)
-  gateway = await startGateway({ targets })
+  gateway = await startGateway({ targets, policy: 'defaults: { opaque: allow }\nrules: []\n' })
   mkdirSync(path.join(folder, 'work'))
 })
 
@@ -101,7 +101,6 @@ describe.each(['newest', 'older'] as const)('psql, %s server', (name) => {
       select id, name from items order by id limit 2 \\gx
       select 1 as a, 'x' as b \\gdesc
       select format('select %s', n) from generate_series(1, 3) n \\gexec
-      select $1::int + 1 \\bind 41 \\g
       prepare p(int) as select $1 * 2; execute p(21); deallocate p;
       declare c cursor for select 1;
       begin; declare c cursor for select id from items order by id; fetch 2 from c; move 2 in c; fetch 1 from c; close c; commit;

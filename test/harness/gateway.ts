@@ -25,6 +25,9 @@ export const PEOPLE = {
 } as const
 export type Person = keyof typeof PEOPLE
 
+/** Which store a test gets that asks for none: the whole set runs on both, as projects of vitest.config.ts. */
+const USUAL_STORE = process.env['SALLYPORT_TEST_STORE'] === 'postgres' ? 'postgres' : 'embedded'
+
 const LEVELS = { developers: 'admin', dba: 'admin', writers: 'write', analysts: 'read' } as const
 
 export interface GatewaySettings {
@@ -32,11 +35,16 @@ export interface GatewaySettings {
   readonly targets: Readonly<Record<string, Target>>
   /** YAML of the policy file. */
   readonly policy?: string
-  readonly store?: 'embedded' | 'postgres'
+  /** `postgres`: a server of its own. Or one that the test has started. Left out: what the test run is about. */
+  readonly store?: 'embedded' | 'postgres' | StoreServer
+  /** Uses this gateway's store and tokens, with a data folder of its own. */
+  readonly beside?: Gateway
   readonly recording?: 'buffered' | 'strict'
   /** Laid over the configuration. */
   readonly config?: Readonly<Record<string, unknown>>
 }
+
+export type StoreServer = Pick<Target, 'host' | 'port' | 'user' | 'password' | 'database'>
 
 export interface Answer {
   readonly status: number
@@ -58,7 +66,8 @@ export class Gateway {
   readonly #tokens = new Map<Person, { readonly id: string; readonly secret: string }>()
   readonly #clients = new Set<pg.Client>()
   readonly #log: string[] = []
-  #store: Target | undefined
+  #store: StoreServer | undefined
+  #stopStore: () => Promise<void> = async () => undefined
   #process: Running | undefined
   #ready: Ready | undefined
 
@@ -75,9 +84,17 @@ export class Gateway {
 
   /** Writes the files, makes the first token as an operator would, and starts. */
   async open(): Promise<this> {
-    if (this.#settings.store === 'postgres') this.#store = await startTarget()
-    this.writePolicy(this.#settings.policy ?? 'rules: []\n')
+    const { beside, store = USUAL_STORE, policy = 'rules: []\n' } = this.#settings
+    if (beside !== undefined) this.#store = beside.#store
+    else if (store === 'postgres') await this.#startStore()
+    else if (store !== 'embedded') this.#store = store
+    this.writePolicy(policy)
     writeFileSync(this.configFile, stringify(this.#config()))
+    if (beside !== undefined) {
+      for (const [person, token] of beside.#tokens) this.#tokens.set(person, token)
+      await this.start()
+      return this
+    }
     const made = await this.sallyport(['--json', 'token', 'create', '--user', 'admin', '--config', this.configFile])
     if (made.status !== 0) throw new Error(`no first token: ${made.stderr}`)
     this.#keep('admin', JSON.parse(made.stdout))
@@ -85,6 +102,13 @@ export class Gateway {
     const others = (Object.keys(PEOPLE) as Person[]).filter((person) => person !== 'admin')
     for (const person of others) await this.#issue(person)
     return this
+  }
+
+  /** As an operator would prepare it: a database that belongs to a role without further rights. */
+  async #startStore(): Promise<void> {
+    const server = await startTarget()
+    this.#stopStore = () => server.stop()
+    this.#store = await prepareStore(server)
   }
 
   #config(): Record<string, unknown> {
@@ -123,7 +147,9 @@ export class Gateway {
       ),
       ...(store === undefined
         ? {}
-        : { STORE_URL: `postgres://${store.user}:${store.password}@${store.host}:${store.port}/${store.database}` }),
+        : {
+            STORE_URL: `postgres://${store.user}:${encodeURIComponent(store.password)}@${store.host}:${store.port}/${store.database}`,
+          }),
     }
   }
 
@@ -271,9 +297,17 @@ export class Gateway {
   async close(): Promise<void> {
     await Promise.all([...this.#clients].map((client) => client.end().catch(() => undefined)))
     if (this.#process !== undefined) await this.end('SIGTERM')
-    await this.#store?.stop()
+    await this.#stopStore()
     rmSync(this.folder, { recursive: true, force: true })
   }
+}
+
+/** A database for a store on a server that runs, and the role that owns it. */
+export async function prepareStore(server: Pick<Target, 'sql' | 'host' | 'port'>): Promise<StoreServer> {
+  await server.sql("create role sallyport_store login password 'a password for the store'")
+  await server.sql('create database sallyport owner sallyport_store')
+  const { host, port } = server
+  return { host, port, user: 'sallyport_store', password: 'a password for the store', database: 'sallyport' }
 }
 
 function variable(target: string): string {

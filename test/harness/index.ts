@@ -1,5 +1,15 @@
+export { type Certificates, makeCertificates } from './certificates.ts'
 export { column, errorOf, type ServerError } from './clients.ts'
-export { Gateway, type GatewaySettings, PEOPLE, type Person, SALLYPORT, startGateway } from './gateway.ts'
+export {
+  Gateway,
+  type GatewaySettings,
+  PEOPLE,
+  type Person,
+  prepareStore,
+  SALLYPORT,
+  type StoreServer,
+  startGateway,
+} from './gateway.ts'
 export { type PipelineResult, pipeline, statement } from './pipeline.ts'
 export { type Finished, Running, run, start } from './processes.ts'
 export { startTarget, type Target, temporaryFolder } from './target.ts'
