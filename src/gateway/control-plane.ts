@@ -67,7 +67,7 @@ export class GatewayControl implements ControlPlane {
 
   /** Use {@link createControlPlane}. */
   constructor(options: ControlPlaneOptions, mockKey: Buffer) {
-    const { store, clock, random, log, audit } = options
+    const { store, clock, random, log, audit, leftBehind = [] } = options
     const timings = { ...DEFAULT_TIMINGS, ...options.timings }
     this.#on = options
     this.instance = newInstanceId(random)
@@ -79,7 +79,7 @@ export class GatewayControl implements ControlPlane {
     const publicUrl = () => this.#settings.now.publicUrl
     this.#reviews = new HeldReviews({ store, clock, random, log, audit, publicUrl })
     const parts = { live: this.#live, reviews: this.#reviews, tokens: this.#tokens }
-    this.#upkeep = new Upkeep({ store, clock, log, timings, instance: this.instance, ...parts })
+    this.#upkeep = new Upkeep({ store, clock, log, timings, instance: this.instance, leftBehind, ...parts })
   }
 
   /** @internal */

@@ -44,7 +44,17 @@ export async function issueTokenOffline(
     try {
       const settings = controlSettings(config, config.api.publicUrl ?? '')
       const audit = (entry: Parameters<typeof recordings.audit.append>[0]) => recordings.audit.append(entry)
-      const control = await createControlPlane({ store, clock, random, log: logger, secrets, settings, audit })
+      const leftBehind = recordings.recovered.map(({ session }) => session)
+      const control = await createControlPlane({
+        store,
+        clock,
+        random,
+        log: logger,
+        secrets,
+        settings,
+        audit,
+        leftBehind,
+      })
       try {
         const made = await control.administration.issueToken(
           {

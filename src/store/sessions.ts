@@ -183,16 +183,20 @@ export class SessionTable {
 
   /**
    * Closes the sessions of gateways that were not seen for so long, as `interrupted`.
-   * @returns their ids.
+   *
+   * @param known - Sessions that are known to be over, whenever their gateway was seen.
+   * @returns the ids of those that were open.
    */
-  closeAbandoned(staleAfterMs: number): Promise<readonly string[]> {
+  closeAbandoned(staleAfterMs: number, known: readonly string[] = []): Promise<readonly string[]> {
     return guarded(async () => {
       const closed = await this.#database.execute<{ id: string }>(sql`
         update ${sessions} as s
         set ended_at = now(), end_reason = 'interrupted', changed_at = now()
-        where s.ended_at is null and not exists (
-          select from ${instances} as i
-          where i.id = s.instance and i.seen_at > now() - make_interval(secs => ${staleAfterMs / 1000}))
+        where s.ended_at is null and (
+          s.id in (select json_array_elements_text(${JSON.stringify(known)}::json))
+          or not exists (
+            select from ${instances} as i
+            where i.id = s.instance and i.seen_at > now() - make_interval(secs => ${staleAfterMs / 1000})))
         returning s.id`)
       return closed.rows.map((row) => row.id)
     })

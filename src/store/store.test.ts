@@ -205,11 +205,13 @@ describe.each(['embedded', 'postgres'] as const)('the %s store', (kind) => {
 
   test('closes the sessions of gateways that are gone, and no others', async () => {
     const { sessions } = opened[kind]
-    const [lives, gone] = [session(), session()]
+    const [lives, gone, known] = [session(), session(), session()]
     await sessions.beat('g_lives')
     await sessions.open(lives, 'postgres', 'g_lives', limits)
     await sessions.open(gone, 'postgres', 'g_gone', limits)
+    await sessions.open(known, 'postgres', 'g_lives', limits)
     expect(await sessions.closeAbandoned(60_000)).toEqual([gone.id])
+    expect(await sessions.closeAbandoned(60_000, [gone.id, known.id])).toEqual([known.id])
     expect((await sessions.get(gone.id))?.ended?.reason).toBe('interrupted')
     expect((await sessions.get(lives.id))?.ended).toBeUndefined()
     expect(await sessions.closeAbandoned(0)).toEqual([lives.id])

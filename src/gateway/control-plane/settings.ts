@@ -40,6 +40,8 @@ export interface ControlPlaneOptions {
   /** Durable when it resolves; what cannot be logged does not happen, except that revoking always works. */
   readonly audit: (entry: AdministrativeEntry) => Promise<unknown>
   readonly timings?: Partial<ControlTimings>
+  /** Sessions whose recordings the gateway before us has left open: it held the lock of this data folder, so it is gone. */
+  readonly leftBehind?: readonly string[]
 }
 
 /** Milliseconds. */

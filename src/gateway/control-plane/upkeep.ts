@@ -16,6 +16,7 @@ export interface UpkeepOptions {
   readonly live: LiveSessions
   readonly reviews: HeldReviews
   readonly tokens: TokenBook
+  readonly leftBehind: readonly string[]
 }
 
 /**
@@ -39,10 +40,10 @@ export class Upkeep {
   }
 
   async start(): Promise<void> {
-    const { store, instance, timings } = this.#on
+    const { store, instance, timings, leftBehind } = this.#on
     this.#unsubscribe = store.events.subscribe((notice) => this.#hear(notice))
     // The embedded store is locked for one gateway, so every other one is gone.
-    await this.#closeAbandoned(store.kind === 'embedded' ? 0 : timings.goneAfterMs)
+    await this.#closeAbandoned(store.kind === 'embedded' ? 0 : timings.goneAfterMs, leftBehind)
     await store.sessions.beat(instance)
     this.#dueAt.beat = this.#on.clock.monotonic() + timings.beatMs
     this.#dueAt.uses = this.#on.clock.monotonic() + timings.usesMs
@@ -137,9 +138,9 @@ export class Upkeep {
     this.#on.live.endWhere(() => true, reason)
   }
 
-  async #closeAbandoned(goneAfterMs: number): Promise<void> {
+  async #closeAbandoned(goneAfterMs: number, known: readonly string[] = []): Promise<void> {
     const { store, reviews, log } = this.#on
-    const closed = await store.sessions.closeAbandoned(goneAfterMs)
+    const closed = await store.sessions.closeAbandoned(goneAfterMs, known)
     if (closed.length > 0) log.warn('closed sessions of a gateway that is gone', { sessions: closed.length })
     for (const id of await store.reviews.openOf(closed)) await reviews.abandon(id, 'The session was interrupted.')
   }
