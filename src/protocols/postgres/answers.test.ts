@@ -78,6 +78,7 @@ function relayed(answer: Buffer, chunkBytes: number, masks: readonly MaskInstruc
     outbox,
     masker,
     catalog: () => shop,
+    uncertain: () => false,
     atRest: () => masks,
     settle: () => undefined,
     drop: () => undefined,

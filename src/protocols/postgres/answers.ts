@@ -1,6 +1,6 @@
 import { GatewayError } from '../../kernel/index.ts'
 import type { ContentScanner } from '../../masking/index.ts'
-import type { CatalogKeeper } from './catalog-keeper.ts'
+import { type CatalogKeeper, withSureOrigins } from './catalog-keeper.ts'
 import type { Conversation, Expected, Portal, Prepared } from './conversation.ts'
 import {
   BackendFramer,
@@ -227,15 +227,8 @@ export class Answers {
         .catch((error: unknown) =>
           this.#scene.session.services.logger.warn('the catalogue could not be reloaded', { error: String(error) }),
         )
-    // While DDL is under way a view may be another one than the catalogue knows; its columns count as computed then.
     const uncertain = masks && this.#catalog.uncertain
-    const told = (field: FieldDescription) => (this.#isTable(field) ? field : { ...field, tableOid: 0, attribute: 0 })
-    run.fields(uncertain ? fields.map(told) : fields, uncertain)
-  }
-
-  #isTable({ tableOid }: FieldDescription): boolean {
-    const kind = this.#catalog.snapshot.relationByOid(tableOid)?.kind
-    return kind === 'r' || kind === 'p' || kind === 'S' || kind === 't'
+    run.fields(uncertain ? withSureOrigins(fields, this.#catalog.snapshot) : fields, uncertain)
   }
 
   #ownAnswer(head: Extract<Expected, { kind: 'own' }>, tag: number, buffer: Buffer, start: number, end: number): void {

@@ -1,5 +1,6 @@
 import type { Clock, Logger } from '../../kernel/index.ts'
 import { type CatalogSnapshot, loadCatalog, refreshCatalog } from './catalog.ts'
+import type { FieldDescription } from './messages.ts'
 import type { QueryClient } from './query-client.ts'
 
 /**
@@ -136,4 +137,16 @@ export class CatalogKeeper {
         .finally(() => this.#poll())
     })
   }
+}
+
+/**
+ * While DDL is under way a view may be another one than the catalogue knows. Only columns of tables keep their origin
+ * then; the others count as computed.
+ */
+export function withSureOrigins(fields: readonly FieldDescription[], catalog: CatalogSnapshot): FieldDescription[] {
+  return fields.map((field) => {
+    const kind = catalog.relationByOid(field.tableOid)?.kind
+    const sure = kind === 'r' || kind === 'p' || kind === 'S' || kind === 't'
+    return sure ? field : { ...field, tableOid: 0, attribute: 0 }
+  })
 }

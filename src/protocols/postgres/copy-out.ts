@@ -1,6 +1,7 @@
 import { GatewayError } from '../../kernel/index.ts'
 import type { Journal } from '../../recording/index.ts'
 import type { CopyFacts } from '../../sql/index.ts'
+import { withSureOrigins } from './catalog-keeper.ts'
 import type { Conversation, OwnQuestion } from './conversation.ts'
 import * as encode from './encode.ts'
 import type { Judged } from './judgement.ts'
@@ -74,7 +75,9 @@ export class CopyPlanner {
   async #plan(judged: Judged, copy: CopyFacts): Promise<CopyOut> {
     const format: Format = copy.format === 'binary' ? 1 : 0
     const described = await this.#describe(copy.query?.text ?? selectOf(copy))
-    const fields = this.#fields(copy, described, format)
+    const uncertain = this.#scene.uncertain()
+    const copied = this.#fields(copy, described, format)
+    const fields = uncertain ? withSureOrigins(copied, this.#scene.catalog()) : copied
     const { masker, session } = this.#scene
     const catalog = this.#scene.catalog()
     const { decision, protection } = judged
@@ -82,13 +85,13 @@ export class CopyPlanner {
       masks: decision.masks,
       masker,
       catalog,
-      computedIsProtected: protection.computed,
+      computedIsProtected: protection.computed || uncertain,
     })
     const rest = planResult(fields, {
       masks: masksLeft(this.#scene.atRest(), decision.masks),
       masker,
       catalog,
-      computedIsProtected: protection.computedAtRest,
+      computedIsProtected: protection.computedAtRest || uncertain,
     })
     const options = { ...copy.options, encoding: copy.options.encoding ?? this.#talk.clientEncoding }
     const transformer = (plan: typeof client) => new CopyOutTransformer(plan, { format: copy.format, options })

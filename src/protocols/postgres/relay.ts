@@ -57,6 +57,8 @@ export class Relay implements Cancellable {
   #ended = false
   #review: PendingReview | undefined
   #cancelling = false
+  /** A cancel request came while a message was being judged, before there was a review to withdraw. */
+  #cancelled = false
   #lastHeard: number
   #draining = false
 
@@ -84,6 +86,7 @@ export class Relay implements Cancellable {
       outbox: this.outbox,
       masker,
       catalog: () => catalog.snapshot,
+      uncertain: () => catalog.uncertain,
       atRest: options.atRest,
       settle: (change) => talk.settle(change),
       drop: (change) => talk.drop(change),
@@ -132,6 +135,7 @@ export class Relay implements Cancellable {
       this.#review.withdraw('the client cancelled')
       return
     }
+    this.#cancelled = this.#busy
     if (this.#cancelling || this.#talk.idle) return
     this.#cancelling = true // a flood of requests makes one connection to the target at a time
     this.#options
@@ -174,8 +178,8 @@ export class Relay implements Cancellable {
   #waiting(review: PendingReview | undefined): void {
     this.#review = review
     if (review === undefined) return
-    if (this.#ended) {
-      review.withdraw('the session ended')
+    if (this.#ended || this.#cancelled) {
+      review.withdraw(this.#ended ? 'the session ended' : 'the client cancelled')
       return
     }
     this.outbox.client(
@@ -243,6 +247,7 @@ export class Relay implements Cancellable {
   }
 
   #handle(message: FrontendMessage): Promise<void> | undefined {
+    this.#cancelled = false
     const step = FRONTEND_STEPS[message.kind][this.#talk.state]
     switch (step) {
       case 'drop':

@@ -6,6 +6,7 @@ import { type CopyOut, CopyPlanner } from './copy-out.ts'
 import * as encode from './encode.ts'
 import type { Case, Judge } from './judge.ts'
 import { boundParameters, type Judged, portalDigest, queryDigest, type Resolved } from './judgement.ts'
+import { keepLabel } from './label.ts'
 import type { FrontendMessage } from './messages.ts'
 import { dependsOnNames, Naming } from './naming.ts'
 import { awaitReadable, decodeSql } from './reading.ts'
@@ -94,7 +95,8 @@ export class Requests {
     const unreadable = awaitReadable(message.sql, this.#talk)
     if (unreadable !== undefined) return this.#after(unreadable, () => this.#query(message))
     const analyses = this.#analyzer.analyze(decodeSql(message.sql, this.#talk.clientEncoding))
-    return this.#queryFrom(message, analyses, 0, [], [])
+    const own = keepLabel(message, analyses)
+    return own === undefined ? this.#queryFrom(message, analyses, 0, [], []) : this.#query(own)
   }
 
   /** Judges the statements in order; becomes a promise at the first one that has to wait. */
@@ -174,6 +176,8 @@ export class Requests {
     if (unreadable !== undefined) return this.#after(unreadable, () => this.#parse(message))
     const name = this.#naming.admit(message.name)
     const analyses = this.#analyzer.analyze(decodeSql(message.sql, this.#talk.clientEncoding))
+    const own = keepLabel(message, analyses)
+    if (own !== undefined) return this.#parse(own)
     if (analyses.length > 1)
       throw new GatewayError('sql.unparsable', 'A prepared statement holds one statement only.', {
         hint: 'Send the statements one by one.',

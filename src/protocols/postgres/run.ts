@@ -19,6 +19,8 @@ export interface RunScene {
   readonly outbox: Outbox
   readonly masker: Masker
   readonly catalog: () => CatalogSnapshot
+  /** DDL is under way: the catalogue may be behind. */
+  readonly uncertain: () => boolean
   /** What must not be at rest although this client may see it. */
   readonly atRest: () => readonly MaskInstruction[]
   /** Applies or forgets what the statement does to names. */

@@ -26,13 +26,36 @@ export function transformDiagnostic(
   { scanner, strict }: DiagnosticContext,
 ): Map<string, string> {
   const answer = new Map<string, string>()
+  const ofTheText = speaksOfTheText(fields)
   for (const [letter, text] of fields) {
     if (STRUCTURAL.has(letter)) answer.set(letter, text)
-    else if (strict && letter === 'M') answer.set(letter, rebuilt(fields))
-    else if (!strict || NAMES.has(letter)) answer.set(letter, scanner?.scanText(text) ?? text)
+    else if (strict && letter === 'M' && !ofTheText) answer.set(letter, rebuilt(fields))
+    else if (!strict || letter === 'M' || NAMES.has(letter)) answer.set(letter, scanner?.scanText(text) ?? text)
   }
-  if (strict) answer.set('H', WITHHELD)
+  if (strict && !ofTheText) answer.set('H', WITHHELD)
   return answer
+}
+
+/**
+ * Raised while the statement is analysed, before any row is read: unknown or ambiguous names, wrong types, wrong grouping.
+ * What they quote is the client's own text, which an agent needs to mend a typing error.
+ */
+const ANALYSIS_CODES = new Set([
+  '42P01',
+  '42703',
+  '42883',
+  '42704',
+  '42P02',
+  '42702',
+  '42725',
+  '42804',
+  '42803',
+  '42601',
+])
+
+/** An error from inside a function has a context or an internal query; its words may be anybody's. */
+function speaksOfTheText(fields: ReadonlyMap<string, string>): boolean {
+  return ANALYSIS_CODES.has(fields.get('C') ?? '') && fields.has('P') && !fields.has('W') && !fields.has('q')
 }
 
 interface Wording {
