@@ -1,5 +1,5 @@
-// Makes docs/reference/facts.md from the source: fields and comments of src/kernel/words.ts, kinds, aliases and detectors.
-import { readFileSync, writeFileSync } from 'node:fs'
+// The text of docs/reference/facts.md, from the source: fields and comments of src/kernel/words.ts, kinds, aliases and detectors.
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OPERATION_KINDS } from '../dist/kernel/index.js'
@@ -150,9 +150,4 @@ Single ones:
 |---|---|---|---|
 ${detectorRows(singles).join('\n')}
 `
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  writeFileSync(path.join(root, 'docs', 'reference', 'facts.md'), renderFacts())
-  console.log('wrote docs/reference/facts.md')
 }

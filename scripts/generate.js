@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { referenceFiles } from '../dist/gateway/reference/files.js'
+import { renderFacts } from './generate-facts.js'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 
@@ -14,7 +15,7 @@ function textOf(file) {
   }
 }
 
-for (const [name, text] of referenceFiles()) {
+for (const [name, text] of [...referenceFiles(), ['docs/reference/facts.md', renderFacts()]]) {
   const file = path.join(root, name)
   if (textOf(file) === text) continue
   mkdirSync(path.dirname(file), { recursive: true })
