@@ -104,3 +104,23 @@ test('a strict answer never holds a word that only the texts held', () => {
     }),
   )
 })
+
+const unknownTable = new Map([
+  ['C', '42P01'],
+  ['M', 'relation "paymnts" does not exist'],
+  ['P', '15'],
+])
+
+test('what analysis says of the client’s own text is kept, so that a typing error can be mended', () => {
+  const answer = transformDiagnostic(unknownTable, { scanner: undefined, strict: true })
+  expect(answer.get('M')).toBe('relation "paymnts" does not exist')
+  expect(answer.has('H')).toBe(false)
+})
+
+test.each([
+  ['from inside a function', new Map([...unknownTable, ['W', 'PL/pgSQL function f() line 1 at RAISE']])],
+  ['from an internal query', new Map([...unknownTable, ['q', 'select 4111']])],
+  ['without a position in the text', new Map([...unknownTable].filter(([letter]) => letter !== 'P'))],
+])('the same code %s may be anybody’s words', (_name, fields) => {
+  expect(transformDiagnostic(fields, { scanner: undefined, strict: true }).get('M')).not.toContain('paymnts')
+})
