@@ -1,10 +1,15 @@
 import { runCommand } from '../cli/program.ts'
 import { toolbox } from './toolbox.ts'
 
-// Whoever read the output has left, as in `| head`: ends as SIGPIPE would end other programs, but in order.
+/** 128 and the number of SIGPIPE, as shells count. */
+const READER_LEFT = 141
+
+// Whoever read the output has left, as in `| head`. A command ends quietly, as SIGPIPE would end other programs; a
+// gateway, which listens for signals, stops in order.
 let left = false
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', () => {
+    if (process.listenerCount('SIGTERM') === 0) process.exit(READER_LEFT)
     if (!left) process.kill(process.pid, 'SIGTERM')
     left = true
   })
