@@ -2,6 +2,11 @@
 export interface SessionLimits {
   /** One protocol message in either direction, header included, bytes. Checked before buffering. */
   readonly maxMessageBytes: number
+  /**
+   * One message that holds a statement, bytes. Larger than what is judged, so that a text somewhat too long is refused
+   * without ending the session.
+   */
+  readonly maxStatementMessageBytes: number
   /** Messages a client may pile up behind a held operation before it is no longer read, bytes. */
   readonly maxInboxBytes: number
   /** Unsent bytes towards one side before the other side is no longer read. */
@@ -28,6 +33,7 @@ export interface SessionLimits {
 
 export const DEFAULT_SESSION_LIMITS: SessionLimits = {
   maxMessageBytes: 256 * 1024 * 1024,
+  maxStatementMessageBytes: 16 * 1024 * 1024,
   maxInboxBytes: 4 * 1024 * 1024,
   maxQueuedBytes: 1024 * 1024,
   maxNames: 10_000,

@@ -22,6 +22,12 @@ export const limitsSchema = z
       min: 65_536,
       max: 1_073_741_823,
     }),
+    maxStatementMessageBytes: limit(
+      'bytes',
+      session.maxStatementMessageBytes,
+      'One message that holds a statement; statements over 4 MiB are refused, larger messages end the session.',
+      { min: 65_536, max: 1_073_741_823 },
+    ),
     maxInboxBytes: limit('bytes', session.maxInboxBytes, 'Messages that wait behind a held operation.', {
       min: 65_536,
     }),

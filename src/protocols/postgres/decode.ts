@@ -16,6 +16,8 @@ import {
 export interface CodecLimits {
   /** Of one whole frame, header included; checked before its body is buffered. */
   readonly maxMessageBytes: number
+  /** Of a frame that holds a statement (Query, Parse), in the client's direction; undefined: as any other. */
+  readonly maxStatementMessageBytes?: number
 }
 
 /**
@@ -71,7 +73,7 @@ export class FrontendDecoder {
   #checkLengths(): void {
     while (this.#queue.length - this.#whole >= HEADER_BYTES) {
       const length = frameLength(this.#queue, this.#whole)
-      const problem = lengthProblem(length, this.#limits)
+      const problem = lengthProblem(length, this.#maxBytes(this.#queue.byteAt(this.#whole)))
       if (problem !== undefined) {
         this.#fail(new GatewayError('pg.frame_length', problem), this.#whole)
         return
@@ -79,6 +81,11 @@ export class FrontendDecoder {
       if (this.#queue.length - this.#whole < 1 + length) return
       this.#whole += 1 + length
     }
+  }
+
+  #maxBytes(tag: number): number {
+    const { maxMessageBytes, maxStatementMessageBytes = maxMessageBytes } = this.#limits
+    return tag === FRONTEND.query || tag === FRONTEND.parse ? maxStatementMessageBytes : maxMessageBytes
   }
 
   #fail(failure: GatewayError, keptBytes: number): void {
@@ -97,9 +104,9 @@ function frameLength(queue: ByteQueue, offset: number): number {
   )
 }
 
-function lengthProblem(length: number, limits: CodecLimits): string | undefined {
+function lengthProblem(length: number, maxBytes: number): string | undefined {
   if (length < 4) return 'A message is shorter than its own length field.'
-  if (length > limits.maxMessageBytes - 1) return `A message is over the limit of ${limits.maxMessageBytes} bytes.`
+  if (length > maxBytes - 1) return `A message is over the limit of ${maxBytes} bytes.`
   return undefined
 }
 
@@ -242,7 +249,7 @@ export class BackendFramer {
 
   #refuse(length: number): never {
     this.#partial.clear()
-    const problem = lengthProblem(length, this.#limits) ?? 'A message has an impossible length.'
+    const problem = lengthProblem(length, this.#limits.maxMessageBytes) ?? 'A message has an impossible length.'
     throw new GatewayError('target.protocol', `The target's answer cannot be read. ${problem}`)
   }
 }
