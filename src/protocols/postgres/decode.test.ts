@@ -301,12 +301,12 @@ test("an error shows the rule, the code and the next step, never the operator's 
 })
 
 test('a message with a statement has a limit of its own, checked before its body is buffered', () => {
-  const decoder = new FrontendDecoder({ maxMessageBytes: 1_000_000, maxStatementMessageBytes: 100 })
+  const decoder = new decode.FrontendDecoder({ maxMessageBytes: 1_000_000, maxStatementMessageBytes: 100 })
   const header = Buffer.from([0x51, 0, 0, 0, 101])
   decoder.push(header)
   expect(() => [...decoder.messages()]).toThrow(expect.objectContaining({ code: 'pg.frame_length' }))
   expect(decoder.bufferedBytes).toBe(0)
-  const other = new FrontendDecoder({ maxMessageBytes: 1_000_000, maxStatementMessageBytes: 100 })
+  const other = new decode.FrontendDecoder({ maxMessageBytes: 1_000_000, maxStatementMessageBytes: 100 })
   other.push(Buffer.from([0x64, 0, 0, 0, 101, ...Buffer.alloc(97)]))
   expect([...other.messages()].map(({ kind }) => kind)).toEqual(['copyData'])
 })
