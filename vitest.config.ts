@@ -13,6 +13,17 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        // The same tests once more, as far as the store has a part in them: with a PostgreSQL server as the store.
+        test: {
+          name: 'end-to-end-server-store',
+          include: ['test/e2e/{policy,review,recording}.test.ts'],
+          env: { SALLYPORT_TEST_STORE: 'postgres' },
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 })
