@@ -19,7 +19,9 @@ export async function measure({ sessions }) {
     try {
       const tls = secure ? await makeCertificate(workplace) : undefined
       if (secure && tls === undefined) continue
-      const settings = { max_connections: String(sessions + WARM_UP_SESSIONS + 50), shared_buffers: '32MB' }
+      // Both gateways' at once: PgBouncer keeps its connections to the server when its clients have left.
+      const maxConnections = String(2 * (sessions + WARM_UP_SESSIONS) + 50)
+      const settings = { max_connections: maxConnections, shared_buffers: '32MB' }
       const server = await startPostgres(workplace, settings)
       const connections = sessions + WARM_UP_SESSIONS
       const { buffered } = await startSallyport(workplace, server, { columns: ['*.email'], connections, tls })
