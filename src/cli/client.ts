@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ERROR_CODES, type ErrorCode, GatewayError } from '../kernel/index.ts'
 import type { Profile } from './profiles.ts'
+import { unreachable } from './unreachable.ts'
 
 const REQUEST_TIMEOUT_MS = 30_000
 
@@ -61,10 +62,7 @@ export class ApiClient {
         ...(bounded ? { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) } : {}),
       })
     } catch (error) {
-      throw new GatewayError('cli.unreachable', `The gateway does not answer at ${api}.`, {
-        hint: 'Is it running? Choose another address with --profile or SALLYPORT_API.',
-        cause: error,
-      })
+      throw unreachable(error, api, 'Is it running? Choose another address with --profile or SALLYPORT_API.')
     }
     if (response.ok) return response
     throw refusal(await response.json().catch(() => undefined), response.status, api)
@@ -83,6 +81,6 @@ function refusal(document: unknown, status: number, api: string): GatewayError {
   })
 }
 
-function isCode(code: string): code is ErrorCode {
+export function isCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERROR_CODES, code)
 }

@@ -1,7 +1,9 @@
 import { createConnection } from 'node:net'
 import pg from 'pg'
-import { GatewayError } from '../../../kernel/index.ts'
+import { type ErrorCode, GatewayError } from '../../../kernel/index.ts'
+import { isCode } from '../../client.ts'
 import type { Profile } from '../../profiles.ts'
+import { unreachable } from '../../unreachable.ts'
 import type { ShownResult } from './result.ts'
 
 const CANCEL_REQUEST = 80_877_102
@@ -39,7 +41,8 @@ export class SqlConnection {
       database: target,
       application_name: 'sallyport sql',
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      ssl: profile.postgres.tls === true ? { rejectUnauthorized: true } : false,
+      // The driver names no host to verify when it is an address.
+      ssl: profile.postgres.tls === true ? { rejectUnauthorized: true, host: profile.postgres.host } : false,
       types: { getTypeParser: () => (text: string) => text },
     })
     this.#client.on('notice', (message) => notice(message as unknown as pg.DatabaseError))
@@ -93,15 +96,27 @@ export class SqlConnection {
   }
 }
 
+/** The driver's words, in which it has no code. */
+const NO_TLS_THERE = 'The server does not support SSL connections'
+
 function connectFailure(error: unknown, profile: Profile): GatewayError {
-  if (error instanceof pg.DatabaseError) {
-    const code = error.code === '28P01' ? 'auth.failed' : error.code === '42501' ? 'access.no_grant' : 'cli.unreachable'
-    return new GatewayError(code, error.message, error.hint === undefined ? {} : { hint: error.hint })
-  }
+  if (error instanceof pg.DatabaseError)
+    return new GatewayError(codeOf(error), error.message, error.hint === undefined ? {} : { hint: error.hint })
   const { host, port } = profile.postgres
-  return new GatewayError('cli.unreachable', `The gateway does not answer at ${host}:${port}.`, {
-    hint: 'Is it running? Choose another profile with --profile.',
-    cause: error,
-    detail: error instanceof Error ? error.message : String(error),
-  })
+  if (error instanceof Error && error.message === NO_TLS_THERE)
+    return new GatewayError(
+      'cli.unreachable',
+      `The listener at ${host}:${port} takes no TLS, which the profile asks for.`,
+      {
+        hint: 'Its operator gives it a certificate, or add the profile again without --tls.',
+        cause: error,
+      },
+    )
+  return unreachable(error, `${host}:${port}`, 'Is it running? Choose another profile with --profile.')
+}
+
+/** The gateway's own code stands at the end of its DETAIL. */
+function codeOf({ detail }: pg.DatabaseError): ErrorCode {
+  const code = /(?:^|\()code ([a-z_.]+)\)?$/.exec(detail ?? '')?.[1]
+  return code !== undefined && isCode(code) ? code : 'cli.unreachable'
 }
