@@ -151,17 +151,19 @@ describe.skipIf(postgresBinaries === undefined)('a real server', () => {
     { name: 'clear text without TLS', user: 'clear', code: 'target.auth' },
     { name: 'an unknown database', user: 'trusty', more: { database: 'nosuch' }, code: 'target.unreachable' },
     { name: "the system's roots", user: 'trusty', mode: 'verify-ca', code: 'target.tls' },
-    {
-      name: 'a bad parameter',
-      user: 'trusty',
-      more: { parameters: [['DateStyle', 'nosuch']] },
-      code: 'target.unreachable',
-    },
   ])('$name: the client learns nothing of the target', async ({ user, mode, more, code }) => {
     const error: GatewayError = await connect(address, user, mode ?? 'disable', more).catch((thrown) => thrown)
     expect(error).toMatchObject({ name: 'GatewayError', code })
     const shown = errorResponse(error, 'FATAL').toString('utf8')
     for (const secret of secrets()) expect(shown).not.toContain(secret)
+  })
+
+  test.each([
+    ['DateStyle', 'nosuch', 'invalid value for parameter "DateStyle": "nosuch"'],
+    ['nosuch', '1', 'unrecognized configuration parameter "nosuch"'],
+  ])('of its own setting %s=%s the client learns what is wrong', async (name, value, message) => {
+    const error = await connect(address, 'trusty', 'disable', { parameters: [[name, value]] }).catch((thrown) => thrown)
+    expect(error).toMatchObject({ code: 'sql.setting', message: expect.stringContaining(message) })
   })
 
   test('verify-full wants the name, require with an authority wants the chain', async () => {

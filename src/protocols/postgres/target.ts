@@ -297,9 +297,18 @@ function readerOf(stream: ByteStream, limits: CodecLimits): StreamReader {
   })
 }
 
+/** Invalid value, unknown setting, cannot be set now: what such an error quotes is the client's own start-up packet. */
+const ABOUT_SETTINGS: ReadonlySet<string> = new Set(['22023', '42704', '55P02'])
+
 function refusal(fields: ReadonlyMap<string, string>): GatewayError {
   const sqlstate = fields.get('C') ?? ''
-  const more = { detail: `${sqlstate}: ${fields.get('M') ?? ''}` }
+  const text = fields.get('M') ?? ''
+  const more = { detail: `${sqlstate}: ${text}` }
+  if (ABOUT_SETTINGS.has(sqlstate))
+    return new GatewayError('sql.setting', `The target refuses a start-up setting: ${text}`, {
+      ...more,
+      hint: 'Look at the connection settings of the client: PGOPTIONS, PGTZ, its URL.',
+    })
   return sqlstate.startsWith('28')
     ? new GatewayError('target.auth', "The target refused the gateway's credential.", more)
     : new GatewayError('target.unreachable', 'The target refused the connection.', more)
