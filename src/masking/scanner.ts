@@ -15,6 +15,9 @@ const UNSAFE = /[,(){}"'\\\s]/g
 const ASCII = /^[\x00-\x7f]*$/
 const TAG = /^~[a-z2-7]{6}$/
 const TAG_CHARACTERS = 7
+const HEX_PREFIX = '\\x'
+/** PostgreSQL's text form of at least eight bytes. */
+const HEX_RUN = /\\x(?:[0-9a-f]{2}){8,}/gi
 /** How far around a token its surroundings may decide whether it looks real. */
 const NEAR_CHARACTERS = 128
 
@@ -64,6 +67,22 @@ export class ContentScanner {
    * @throws GatewayError `mask.failed` - the value is over `MAX_CELL_BYTES`.
    */
   scan(bytes: Buffer, name = ''): Buffer | undefined {
+    const changed = this.#scanText(bytes, name)
+    const text = changed ?? bytes
+    return text.includes(HEX_PREFIX) ? (this.#scanHexRuns(text, name) ?? changed) : changed
+  }
+
+  /** Rows and JSON show a bytea inside them as `\x…`. A hit inside one leaves it empty: `\x`. */
+  #scanHexRuns(bytes: Buffer, name: string): Buffer | undefined {
+    const text = bytes.toString('latin1')
+    const cleaned = text.replace(HEX_RUN, (run) => {
+      const content = Buffer.from(run.slice(HEX_PREFIX.length), 'hex')
+      return this.#scanText(content, name) === undefined ? run : HEX_PREFIX
+    })
+    return cleaned === text ? undefined : Buffer.from(cleaned, 'latin1')
+  }
+
+  #scanText(bytes: Buffer, name: string): Buffer | undefined {
     const hint = name === '' ? NO_HINT : hintFor(name)
     if (bytes.length > MAX_CELL_BYTES)
       throw new GatewayError('mask.failed', 'A value is too large to be looked through.')
@@ -90,7 +109,7 @@ export class ContentScanner {
   scanByteaHex(bytes: Buffer, name = ''): Buffer | undefined {
     if (bytes.length < 2 || bytes[0] !== 0x5c || bytes[1] !== 0x78) return this.scan(bytes, name)
     const content = Buffer.from(bytes.toString('latin1', 2), 'hex')
-    return this.scan(content, name) === undefined ? undefined : Buffer.from('\\x')
+    return this.#scanText(content, name) === undefined ? undefined : Buffer.from(HEX_PREFIX)
   }
 
   /** For error texts and statements. */
