@@ -30,18 +30,13 @@ export async function measure({ seconds, rounds, scale }) {
     for (const protocol of PROTOCOLS)
       for (const clients of CLIENTS) {
         const one = { pgbench, protocol, clients, folder: workplace.folder }
-        /** What opening the sessions costs a peer is no transaction's. */
-        const opening = new Map()
-        for (const peer of peers) {
-          if (clients === CLIENTS[0]) await once(one, peer, ['-t', '300']) // code is compiled, caches are filled
-          opening.set(peer.name, (await once(one, peer, ['-t', '1'])).micros)
-        }
+        if (clients === CLIENTS[0]) for (const peer of peers) await once(one, peer, ['-t', '300']) // code is compiled
         /** @type {Map<string, Awaited<ReturnType<typeof once>>[]>} */
         const results = new Map(peers.map(({ name }) => [name, []]))
         for (let turn = 0; turn < rounds; turn++)
           // Each round begins with another peer, so that none always follows the same one.
           for (const peer of rotated(peers, turn)) results.get(peer.name)?.push(await timed(one, peer, seconds))
-        cases.push(summary(protocol, clients, results, opening))
+        cases.push(summary(protocol, clients, results))
         progress(`pgbench ${protocol} ${clients}: ${JSON.stringify(cases.at(-1)?.peers)}`)
       }
     return { cases }
@@ -69,17 +64,16 @@ async function once({ pgbench, protocol, clients, folder }, peer, length) {
   const prefix = path.join(folder, 'latencies')
   const jobs = String(Math.min(clients, 2))
   const args = ['-S', '-n', '-M', protocol, '-c', String(clients), '-j', jobs, '-l', `--log-prefix=${prefix}`]
-  const before = peer.name === 'direct' ? 0 : processorMicros(peer.pid ?? 0)
+  const meter = peer.name === 'direct' ? undefined : new Meter(peer.pid ?? 0)
   const output = await run(pgbench, [...args, ...length], { env: environmentOf(peer) })
-  const micros = peer.name === 'direct' ? 0 : processorMicros(peer.pid ?? 0) - before
+  meter?.stop()
   const failed = Number(/number of failed transactions: (\d+)/.exec(output)?.[1] ?? 0)
   if (failed > 0) throw new Error(`${failed} transactions failed at ${peer.name}`)
-  const latencies = takeLatencies(folder)
+  const { latencies, began } = takeLog(folder)
   const tps = Number(/tps = ([\d.]+) /.exec(output)?.[1])
   return {
     tps,
-    micros,
-    transactions: latencies.length,
+    processor: (meter?.since(began) ?? 0) / latencies.length,
     p50: quantile(latencies, 0.5),
     p99: quantile(latencies, 0.99),
   }
@@ -101,29 +95,70 @@ async function timed(one, peer, seconds) {
   throw new Error(`${peer.name} does not get ${one.clients} clients connected in time: take more --seconds`)
 }
 
-/** Microseconds of every transaction, sorted. @param {string} folder */
-function takeLatencies(folder) {
+/**
+ * Latencies of every transaction in µs, sorted, and when the first began, in ms since 1970.
+ *
+ * @param {string} folder
+ */
+function takeLog(folder) {
   const files = readdirSync(folder).filter((name) => name.startsWith('latencies.'))
+  let began = Number.POSITIVE_INFINITY
   const latencies = files.flatMap((name) => {
     const file = path.join(folder, name)
     const lines = readFileSync(file, 'latin1').trimEnd().split('\n')
     rmSync(file)
-    return lines.map((line) => Number(line.split(' ')[2]))
+    return lines.map((line) => {
+      // client, its transaction, latency, script, end in seconds and microseconds
+      const [, , latency, , seconds, micros] = line.split(' ').map(Number)
+      began = Math.min(began, seconds * 1000 + (micros - latency) / 1000)
+      return latency
+    })
   })
-  return latencies.sort((a, b) => a - b)
+  return { latencies: latencies.sort((a, b) => a - b), began }
+}
+
+const METER_MS = 10
+
+/** Processor time of a process from a moment on that is known only later: pgbench's first transaction. */
+class Meter {
+  /** @type {{ at: number, micros: number }[]} */
+  #samples = []
+  #pid
+  #timer
+
+  /** @param {number} pid */
+  constructor(pid) {
+    this.#pid = pid
+    this.#sample()
+    this.#timer = setInterval(() => this.#sample(), METER_MS)
+  }
+
+  #sample() {
+    this.#samples.push({ at: Date.now(), micros: processorMicros(this.#pid) })
+  }
+
+  stop() {
+    clearInterval(this.#timer)
+    this.#sample()
+  }
+
+  /** @param {number} time - ms since 1970. */
+  since(time) {
+    const before = this.#samples.filter(({ at }) => at <= time).at(-1) ?? this.#samples[0]
+    return this.#samples[this.#samples.length - 1].micros - before.micros
+  }
 }
 
 /**
  * @param {string} protocol
  * @param {number} clients
  * @param {Map<string, Awaited<ReturnType<typeof once>>[]>} results
- * @param {Map<string, number>} opening - Processor time, µs.
  */
-function summary(protocol, clients, results, opening) {
+function summary(protocol, clients, results) {
   const tps = new Map([...results].map(([name, list]) => [name, list.map((one) => one.tps)]))
   const peers = [...results].map(([name, list]) => {
     const own = tps.get(name) ?? []
-    const processor = list.map((one) => (one.micros - (opening.get(name) ?? 0)) / one.transactions)
+    const processor = list.map((one) => one.processor)
     return {
       name,
       tps: round(median(own)),
