@@ -12,6 +12,8 @@ const MIGRATIONS_FOLDER = fileURLToPath(new URL('./migrations', import.meta.url)
 const POOL_CONNECTIONS = 10
 const CONNECT_TIMEOUT_MS = 5_000
 const STATEMENT_TIMEOUT_MS = 15_000
+/** A server that does not answer is not waited for. */
+const CLOSE_TIMEOUT_MS = 2_000
 
 export type Database = NodePgDatabase
 /** The database, or a transaction in it. */
@@ -33,6 +35,26 @@ export function openPool(to: ConnectionTo, log: Logger): pg.Pool {
   })
   pool.on('error', (error) => log.warn('an idle connection to the store was lost', { reason: error.message }))
   return pool
+}
+
+/**
+ * Resolves when the last connection is closed. The pool's own `end` resolves when they were asked to close, and a
+ * server that stops in between would look like a loss.
+ */
+export async function closePool(pool: pg.Pool): Promise<void> {
+  let open = pool.totalCount
+  let timer: NodeJS.Timeout | undefined
+  const closed = new Promise<void>((resolve) => {
+    if (open === 0) return resolve()
+    timer = setTimeout(resolve, CLOSE_TIMEOUT_MS)
+    pool.on('remove', () => {
+      open--
+      if (open === 0) resolve()
+    })
+  })
+  await pool.end()
+  await closed
+  clearTimeout(timer)
 }
 
 /** Brings the tables to this version. Gateways that start together wait for each other. */

@@ -2,7 +2,7 @@ import path from 'node:path'
 import { sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import type { Clock, Logger } from '../kernel/index.ts'
-import { applyMigrations, type ConnectionTo, type Database, openPool } from './database.ts'
+import { applyMigrations, type ConnectionTo, closePool, type Database, openPool } from './database.ts'
 import { guarded, storeFailure } from './errors.ts'
 import { StoreEvents } from './events.ts'
 import { ManagedPostgres } from './managed-postgres.ts'
@@ -99,7 +99,7 @@ async function connect(
     await applyMigrations(to)
     await events.open()
   } catch (error) {
-    await Promise.allSettled([events.close(), pool.end()])
+    await Promise.allSettled([events.close(), closePool(pool)])
     throw storeFailure(error)
   }
   const database = drizzle(pool)
@@ -114,7 +114,7 @@ async function connect(
     health: () => guarded(async () => void (await database.execute(sql`select 1`))),
     close: async () => {
       await events.close()
-      await pool.end()
+      await closePool(pool)
       await afterClose()
     },
   }

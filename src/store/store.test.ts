@@ -372,3 +372,13 @@ test('a failed statement does not tell its parameters', async () => {
   expect(error).toMatchObject({ code: 'store.failed' })
   expect(String(error) + String((error as { detail?: string }).detail)).not.toContain(secret)
 })
+
+test('a store that is closed leaves nothing behind that a stopping server could cut off', async () => {
+  const warned = memoryLog()
+  for (let round = 0; round < 3; round++) {
+    const store = await openStore({ kind: 'embedded', folder: path.join(folder, 'closed') }, { clock, log: warned })
+    await Promise.all(Array.from({ length: 10 }, () => store.health()))
+    await store.close()
+  }
+  expect(warned.lines.join()).not.toContain('idle connection')
+})
