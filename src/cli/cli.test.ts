@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -155,6 +155,40 @@ test('a profile is for its owner only; connect prints its URL', async () => {
   expect(ran.stdout).toBe('postgres://spt_x:s%2F1@[::1]:5/shop\n')
   const variables = await run(['--profile', 'bob', 'connect', 'shop', '--env'], { cwd: folder })
   expect(variables.stdout).toContain("export PGPASSWORD='s/1'\n")
+})
+
+test.each([
+  { chosen: [], place: 'of-the-configuration' },
+  { chosen: ['--data', 'chosen'], place: 'chosen' },
+])('a token made offline is kept where the gateway keeps its data, unless told: $chosen', async ({ chosen, place }) => {
+  const token = {
+    id: 'spt_x',
+    name: '',
+    principal: 'root',
+    subject: 'root',
+    actor: { kind: 'human', name: 'root' },
+    targets: null,
+    level: 'admin',
+    createdAt: '2026-01-02T03:04:05.000Z',
+    createdBy: 'command line',
+    expiresAt: '2026-01-02T03:04:05.000Z',
+    revokedAt: null,
+    lastUsedAt: null,
+  } as const
+  const profile = { api: 'http://127.0.0.1:1', postgres: { host: '127.0.0.1', port: 2, tls: true } }
+  const createToken = async () => ({
+    token,
+    secret: 's3',
+    profile,
+    dataFolder: path.join(folder, 'of-the-configuration'),
+  })
+  const given = [...chosen, 'token', 'create', '--user', 'root', '--config', 'sallyport.yaml', '--save', 'first']
+  const ran = await run(given, { cwd: folder, toolbox: { createToken } })
+  const kept = path.join(folder, place, 'profiles', 'first.json')
+  expect(JSON.parse(await readFile(kept, 'utf8'))).toEqual({ ...profile, tokenId: 'spt_x', secret: 's3' })
+  expect(ran.stdout).toContain(kept)
+  expect(ran.stdout.includes('Use it with --data')).toBe(chosen.length === 0)
+  expect(ran.stdout).not.toContain('s3')
 })
 
 test('config check prints every problem with its place and exits 4', async () => {

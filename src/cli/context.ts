@@ -29,6 +29,11 @@ export class Context {
     return dataFolderOf(this.#choice, this.terminal)
   }
 
+  /** Whether somebody chose it, rather than leaving it to the default. */
+  get dataFolderChosen(): boolean {
+    return (this.#choice.dataFolder ?? this.terminal.env['SALLYPORT_DATA']) !== undefined
+  }
+
   profile(): Promise<Profile> {
     return currentProfile(this.#choice, this.terminal)
   }

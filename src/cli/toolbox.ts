@@ -44,11 +44,17 @@ export interface Toolbox {
   /** Judges a statement by the file alone; no gateway, no target. */
   explain(file: string, request: ExplainRequest): Promise<ExplanationView>
   /** Makes a token directly in the store: the first one, when no administrator has one yet. */
-  createToken(file: string, request: TokenRequest): Promise<NewToken & { readonly profile: ProfileAddress }>
+  createToken(file: string, request: TokenRequest): Promise<OfflineToken>
 }
 
 /** Where a client finds the gateway. */
 export interface ProfileAddress {
   readonly api: string
-  readonly postgres: { readonly host: string; readonly port: number }
+  readonly postgres: { readonly host: string; readonly port: number; readonly tls?: boolean | undefined }
+}
+
+export interface OfflineToken extends NewToken {
+  readonly profile: ProfileAddress
+  /** The configuration's. */
+  readonly dataFolder: string
 }

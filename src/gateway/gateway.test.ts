@@ -232,7 +232,11 @@ test('the audit log verifies, and its checkpoint is signed', async () => {
 })
 
 test('a second gateway, or an offline token, is refused while this one writes the audit log', async () => {
-  await expect(toolbox.createToken(config.file, { user: 'root' })).rejects.toMatchObject({ code: 'recording.failed' })
+  await expect(toolbox.createToken(config.file, { user: 'root' })).rejects.toMatchObject({
+    code: 'store.locked',
+    hint: 'Leave out --config to ask the running gateway, or stop that gateway first.',
+  })
+  await expect(start()).rejects.toMatchObject({ code: 'store.locked', hint: expect.stringContaining('data folder') })
 })
 
 test('people and grants can change without a restart', async () => {

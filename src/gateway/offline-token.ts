@@ -1,6 +1,6 @@
 import path from 'node:path'
-import type { NewToken, TokenRequest } from '../api/schemas.ts'
-import type { ProfileAddress } from '../cli/toolbox.ts'
+import type { TokenRequest } from '../api/schemas.ts'
+import type { OfflineToken, ProfileAddress } from '../cli/toolbox.ts'
 import { type Clock, GatewayError, type Logger, type Random } from '../kernel/index.ts'
 import type { SecretResolver } from '../secrets/index.ts'
 import { makeDataFolder } from '../store/data-folder.ts'
@@ -25,8 +25,24 @@ export interface OfflineSurroundings {
 export async function issueTokenOffline(
   config: Config,
   request: TokenRequest,
+  surroundings: OfflineSurroundings,
+): Promise<OfflineToken> {
+  try {
+    return await issue(config, request, surroundings)
+  } catch (error) {
+    if (!(error instanceof GatewayError) || error.code !== 'store.locked') throw error
+    throw new GatewayError('store.locked', error.message, {
+      hint: 'Leave out --config to ask the running gateway, or stop that gateway first.',
+      cause: error,
+    })
+  }
+}
+
+async function issue(
+  config: Config,
+  request: TokenRequest,
   { logger, secrets, clock, random }: OfflineSurroundings,
-): Promise<NewToken & { readonly profile: ProfileAddress }> {
+): Promise<OfflineToken> {
   const identity = findUser(config, request.user)
   if (identity === undefined)
     throw new GatewayError('cli.usage', `The configuration lists no user \`${request.user}\`.`, {
@@ -67,7 +83,12 @@ export async function issueTokenOffline(
           },
           'command line',
         )
-        return { token: viewToken(made.token), secret: made.secret, profile: addressOf(config) }
+        return {
+          token: viewToken(made.token),
+          secret: made.secret,
+          profile: addressOf(config),
+          dataFolder: config.dataFolder,
+        }
       } finally {
         await control.close()
       }

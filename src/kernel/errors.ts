@@ -207,6 +207,13 @@ export const ERROR_CODES = {
     'The configuration has problems; all of them are listed with their paths.',
   ),
   'store.failed': row('gateway', 503, '58000', 7, "The gateway's store did not answer. Tell the operator."),
+  'store.locked': row(
+    'operator',
+    409,
+    '55006',
+    7,
+    'Another gateway uses this data folder. Stop it, or give this one a data folder of its own.',
+  ),
   'secret.unresolved': row(
     'operator',
     502,

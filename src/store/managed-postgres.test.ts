@@ -121,7 +121,7 @@ test('two gateways never use one folder, and the second is told who does', async
     () => undefined,
     (thrown: Error) => thrown,
   )
-  expect(error).toMatchObject({ code: 'store.failed' })
+  expect(error).toMatchObject({ code: 'store.locked' })
   expect(error?.message).toContain(`process ${process.pid}`)
   expect(await ask(server, 'select 1')).toEqual([1])
 })

@@ -78,7 +78,8 @@ export class ManagedPostgres {
   /**
    * Starts the server, making its data at the first time and ending one that a killed gateway left behind.
    *
-   * @throws GatewayError `store.failed` - the folder is in use, there is no server program, or it does not start;
+   * @throws GatewayError `store.locked` - another gateway uses the folder; `store.failed` - there is no server program,
+   * or it does not start;
    * `config.invalid` - an address that is not on loopback.
    */
   static async start(options: ManagedPostgresOptions): Promise<ManagedPostgres> {

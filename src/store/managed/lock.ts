@@ -70,7 +70,7 @@ export class FolderLock {
     this.#heartbeat = setInterval(() => this.#touch(), HEARTBEAT_MS).unref()
   }
 
-  /** @throws GatewayError `store.failed` - another gateway, named by its process id, uses the folder. */
+  /** @throws GatewayError `store.locked` - another gateway, named by its process id, uses the folder. */
   static take(folder: string): FolderLock {
     const file = path.join(folder, 'gateway.lock')
     const nonce = randomBytes(12).toString('hex')
@@ -112,7 +112,7 @@ export class FolderLock {
 
 function taken(folder: string, holder: Holder | undefined): GatewayError {
   const who = holder === undefined ? 'another gateway' : `another gateway (process ${holder.pid})`
-  return new GatewayError('store.failed', `The data folder is in use by ${who}.`, {
+  return new GatewayError('store.locked', `The data folder is in use by ${who}.`, {
     detail: `folder ${folder}${holder === undefined ? '' : `, host ${holder.host}`}`,
     hint: 'Stop that gateway, or give this one a data folder of its own.',
   })

@@ -30,13 +30,15 @@ function isAlive(identity: string): boolean {
 /**
  * Keeps a second gateway off a folder: its recovery would close the recordings that the first still writes.
  * @returns Releases the lock.
- * @throws GatewayError `recording.failed` - another live process holds it.
+ * @throws GatewayError `store.locked` - another live process holds it.
  */
 export function lockFolder(folder: string): () => void {
   const path = join(folder, 'lock')
   const holder = readHolder(path)
   if (heldHere.has(path) || (holder !== undefined && isAlive(holder))) {
-    throw new GatewayError('recording.failed', `Another gateway (process ${holder?.split(' ')[0]}) uses ${folder}.`)
+    throw new GatewayError('store.locked', `Another gateway (process ${holder?.split(' ')[0]}) uses ${folder}.`, {
+      hint: 'Stop it, or give this one a data folder of its own.',
+    })
   }
   rmSync(path, { force: true })
   writeFileSync(path, identityOf(process.pid), { flag: 'wx', mode: FILE_MODE })

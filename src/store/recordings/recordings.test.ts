@@ -199,7 +199,7 @@ test('keys are made once, are private, and the public one fits', async () => {
 test('a second gateway is kept off; the lock of a dead one is not', async () => {
   const folder = newFolder()
   const first = await openRecordings(folder)
-  await expect(openRecordings(folder)).rejects.toMatchObject({ code: 'recording.failed' })
+  await expect(openRecordings(folder)).rejects.toMatchObject({ code: 'store.locked' })
   first.close()
   const lock = join(folder, 'recordings', 'lock')
   const identity = `${process.ppid}`

@@ -82,7 +82,7 @@ export class Recordings {
   /**
    * Makes what is missing, checks the audit log against its checkpoint, and closes what a stopped gateway left open.
    * @throws GatewayError `recording.invalid` - keys or audit log are not those of these recordings.
-   * @throws GatewayError `recording.failed` - another gateway uses the folder.
+   * @throws GatewayError `store.locked` - another gateway uses the folder.
    */
   static async open(options: RecordingsOptions): Promise<Recordings> {
     const { folders, clock, random, logger } = options

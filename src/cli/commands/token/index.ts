@@ -7,6 +7,7 @@ import type { Context, Register } from '../../context.ts'
 import { durationOf } from '../../duration.ts'
 import { shortTime } from '../../output.ts'
 import { saveProfile } from '../../profiles.ts'
+import type { ProfileAddress } from '../../toolbox.ts'
 
 interface CreateOptions {
   readonly user: string
@@ -32,7 +33,7 @@ export const registerToken: Register = (parent, { run }) => {
     .option('--target <name...>', 'targets that it may open (default: all that the grants allow)')
     .addOption(new Option('--level <level>', 'cap on what the grants give').choices([...ACCESS_LEVELS]))
     .option('--expires <time>', 'such as 8h or 30d (default: 30d)')
-    .option('--save <profile>', 'keep it as a profile instead of printing the secret')
+    .option('--save <profile>', 'keep it as a profile, in the data folder, instead of printing the secret')
     .option('-c, --config <file>', "offline: write to this configuration's store; for the first administrator")
     .action(run((context, options: CreateOptions) => create(context, options)))
   token
@@ -46,7 +47,7 @@ export const registerToken: Register = (parent, { run }) => {
 }
 
 async function create(context: Context, options: CreateOptions): Promise<undefined> {
-  const { output, terminal, toolbox } = context
+  const { output } = context
   const request: TokenRequest = {
     user: options.user,
     ...(options.name === undefined ? {} : { name: options.name }),
@@ -55,26 +56,14 @@ async function create(context: Context, options: CreateOptions): Promise<undefin
     ...actorOf(options),
     ...(options.expires === undefined ? {} : { expiresInMs: durationOf(options.expires, '--expires') }),
   }
-  let made: NewToken
-  let address: { api: string; postgres: { host: string; port: number } }
-  if (options.config === undefined) {
-    const profile = await context.profile()
-    made = await (await context.client()).post('/api/v1/tokens', request, newTokenView)
-    address = { api: profile.api, postgres: profile.postgres }
-  } else {
-    const offline = await toolbox.createToken(path.resolve(terminal.cwd, options.config), request)
-    made = { token: offline.token, secret: offline.secret }
-    address = offline.profile
-  }
+  const { made, address, folder } = await make(context, request, options.config)
   if (options.save !== undefined) {
-    const file = await saveProfile(context.dataFolder, options.save, {
-      ...address,
-      tokenId: made.token.id,
-      secret: made.secret,
+    const profile = options.save
+    const file = await saveProfile(folder, profile, { ...address, tokenId: made.token.id, secret: made.secret })
+    output.answer({ token: made.token, profile, file }, () => {
+      output.line(`Token ${made.token.id} for ${made.token.principal} is kept in the profile \`${profile}\`: ${file}`)
+      if (folder !== context.dataFolder) output.line(`Use it with --data ${folder} --profile ${profile}.`)
     })
-    output.answer({ token: made.token, profile: options.save, file }, () =>
-      output.line(`Token ${made.token.id} for ${made.token.principal} is kept in the profile \`${options.save}\`.`),
-    )
     return
   }
   output.answer(made, () => {
@@ -85,6 +74,26 @@ async function create(context: Context, options: CreateOptions): Promise<undefin
     ])
     output.line('\nThe part after the colon is shown this once and kept nowhere.')
   })
+}
+
+interface Made {
+  readonly made: NewToken
+  readonly address: ProfileAddress
+  /** Where its profile belongs. */
+  readonly folder: string
+}
+
+/** By the running gateway, or by the configuration's store. */
+async function make(context: Context, request: TokenRequest, config: string | undefined): Promise<Made> {
+  const { terminal, toolbox } = context
+  if (config === undefined) {
+    const { api, postgres } = await context.profile()
+    const made = await (await context.client()).post('/api/v1/tokens', request, newTokenView)
+    return { made, address: { api, postgres }, folder: context.dataFolder }
+  }
+  const { token, secret, profile, dataFolder } = await toolbox.createToken(path.resolve(terminal.cwd, config), request)
+  const folder = context.dataFolderChosen ? context.dataFolder : dataFolder
+  return { made: { token, secret }, address: profile, folder }
 }
 
 function isLevel(level: string | undefined): level is AccessLevel {
