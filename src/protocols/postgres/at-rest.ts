@@ -88,7 +88,10 @@ export class AtRest {
 function mentionsProtected({ text, facts }: Statement, masks: readonly MaskInstruction[], catalog: CatalogSnapshot) {
   if (!masks.some((mask) => mask.columns.length > 0)) return false
   const lower = text.toLowerCase()
-  if (plainNames(masks).some((name) => name === '*' || lower.includes(name))) return true
+  if (namePieces(masks).some((pieces) => pieces.every((piece) => lower.includes(piece)))) return true
+  // EXECUTE names no column, but what it runs does.
+  const touched = touchesProtected(facts.columns, facts.reads, masks, catalog)
+  if (touched.computed || touched.predicate || touched.writes) return true
   const writesRows = facts.kinds.some((kind) => kind === 'insert' || kind === 'merge')
   return writesRows && facts.writes.some((table) => hasProtectedColumn(table, masks, catalog))
 }
@@ -97,16 +100,15 @@ function hasProtectedColumn(table: string, masks: readonly MaskInstruction[], ca
   return touchesProtected([{ table, column: '*', use: 'expression' }], [table], masks, catalog).computed
 }
 
-const names = new WeakMap<readonly MaskInstruction[], readonly string[]>()
+const pieces = new WeakMap<readonly MaskInstruction[], readonly (readonly string[])[]>()
 
-/** The last parts of the column patterns, where they are plain words or stand for every column. */
-function plainNames(masks: readonly MaskInstruction[]): readonly string[] {
-  const found = names.get(masks)
+/** Of each column pattern's last part, the plain pieces that a name must hold to match; none for `*`: any name does. */
+function namePieces(masks: readonly MaskInstruction[]): readonly (readonly string[])[] {
+  const found = pieces.get(masks)
   if (found !== undefined) return found
-  const lasts = masks.flatMap((mask) => mask.columns.map(lastPart))
-  const plain = lasts.filter((name) => name !== '' && (name === '*' || !name.includes('*')))
-  names.set(masks, plain)
-  return plain
+  const made = masks.flatMap((mask) => mask.columns.map((pattern) => lastPart(pattern).split('*').filter(Boolean)))
+  pieces.set(masks, made)
+  return made
 }
 
 function lastPart(pattern: string): string {
