@@ -228,7 +228,7 @@ class Scene {
       random: seededRandom('session'),
       logger: SILENT,
       dial: () => Promise.reject(new Error('a transcript dials nobody')),
-      limits: { ...DEFAULT_SESSION_LIMITS, maxMessageBytes: 64 * 1024 },
+      limits: { ...DEFAULT_SESSION_LIMITS, maxMessageBytes: 64 * 1024, maxStatementMessageBytes: 64 * 1024 },
       tls: { available: false, required: false },
     }
   }
