@@ -92,13 +92,15 @@ class PostgresProtocol implements Protocol {
   }
 
   #knowledgeOf(opened: OpenedSession): TargetKnowledge {
-    const { name } = opened.target.info
-    let known = this.#knowledge.get(name)
+    // Another address, database or account is another catalogue, whatever the target's name.
+    const { info, connection, credential } = opened.target
+    const key = JSON.stringify([info.name, connection, credential.user])
+    let known = this.#knowledge.get(key)
     if (known === undefined) {
       known = new TargetKnowledge(opened, this.#services, (session) =>
         openGatewaySession(session, 'catalog', this.#services),
       )
-      this.#knowledge.set(name, known)
+      this.#knowledge.set(key, known)
     }
     known.update(opened)
     return known
