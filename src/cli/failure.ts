@@ -10,8 +10,7 @@ export function tellFailure(error: unknown, output: Output, debug: boolean): num
   else {
     output.aside(`${colors.red('sallyport:')} ${printable(known.message)}`)
     if (known.rule !== undefined) output.aside(`  rule  ${printable(known.rule)}`)
-    const next = known.hint ?? known.row.help
-    if (next !== known.message) output.aside(`  next  ${printable(next)}`)
+    if (known.next !== undefined) output.aside(`  next  ${printable(known.next)}`)
     output.aside(`  code  ${known.code}`)
   }
   if (debug && known.detail !== undefined) output.aside(printable(known.detail))

@@ -261,3 +261,18 @@ test('the clock calls once, unless cancelled', async () => {
   })
   expect(calls).toEqual(['once'])
 })
+
+test('an address that cannot be had is a problem of the configuration, and its setting is named', async () => {
+  const { listener } = await open()
+  const { host, port } = listener.address
+  const setting = 'listeners.postgres'
+  await expect(open({ host, port, setting })).rejects.toMatchObject({
+    code: 'config.invalid',
+    message: `The address ${host}:${port} is in use (EADDRINUSE).`,
+    hint: 'Stop what uses it, or choose another one: listeners.postgres.host and listeners.postgres.port.',
+  })
+  await expect(open({ host: '192.0.2.1', setting })).rejects.toMatchObject({
+    code: 'config.invalid',
+    hint: expect.stringContaining('listeners.postgres.host'),
+  })
+})

@@ -20,6 +20,8 @@ export interface ListenOptions {
   /** PEM texts; the certificate may be followed by its chain. Without them `startTls` is refused. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined
   readonly limits?: Partial<ListenLimits>
+  /** What the person who configures it calls this listener, such as `listeners.postgres`. */
+  readonly setting?: string
   readonly onStream: (stream: ByteStream) => void
 }
 
@@ -51,7 +53,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   server.maxConnections = limits.maxConnections
   await new Promise<void>((resolve, reject) => {
     // Stays for good: running out of file descriptors while accepting must not end the process.
-    server.on('error', (error) => reject(unusable('The address cannot be listened on', error)))
+    server.on('error', (error) => reject(taken(options, error)))
     server.listen(options.port, options.host, resolve)
   })
   const { address, port } = server.address() as AddressInfo
@@ -76,6 +78,22 @@ function loadTls(pem: { readonly cert: string; readonly key: string }): ServerTl
   } catch (error) {
     throw unusable("The listener's certificate or key cannot be used", error)
   }
+}
+
+function taken({ host, port, setting }: ListenOptions, error: Error): GatewayError {
+  const code = 'code' in error ? String(error.code) : 'unknown failure'
+  const { said, next } = ADDRESS_TROUBLES[code] ?? { said: 'cannot be used', next: 'Check the host and the port' }
+  return new GatewayError('config.invalid', `The address ${host}:${port} ${said} (${code}).`, {
+    hint: setting === undefined ? `${next}.` : `${next}: ${setting}.host and ${setting}.port.`,
+    cause: error,
+  })
+}
+
+const ADDRESS_TROUBLES: Readonly<Record<string, { readonly said: string; readonly next: string }>> = {
+  EADDRINUSE: { said: 'is in use', next: 'Stop what uses it, or choose another one' },
+  EACCES: { said: 'may not be used by this user', next: 'Choose a port from 1024 on' },
+  EADDRNOTAVAIL: { said: 'is not one of this machine', next: 'Choose an address of this machine' },
+  ENOTFOUND: { said: 'has a host name that cannot be resolved', next: 'Check the name' },
 }
 
 function unusable(message: string, error: unknown): GatewayError {

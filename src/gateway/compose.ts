@@ -274,6 +274,7 @@ async function openDoors(config: Config, parts: Parts, logger: Logger, closers: 
       host,
       port,
       tls,
+      setting: `listeners.${type}`,
       limits: { maxConnections },
       onStream: (stream) => {
         // Whoever has no session yet is a stranger; too many of them are turned away before they cost anything.

@@ -125,3 +125,16 @@ test('one human with two identities cannot approve themselves', () => {
     expect.objectContaining({ code: 'review.self_approval' }),
   )
 })
+
+test('a refusal for want of rights says what to do, and not the same again', () => {
+  for (const who of WHO)
+    for (const action of ACTIONS)
+      for (const resource of Object.values(resources)) {
+        const verdict = authorise(principals[who], action, resource, context)
+        if (verdict.allowed || !/^(access|review)\.(?!not_found)/.test(verdict.error.code)) continue
+        const { message, next = '' } = verdict.error
+        expect(next).not.toBe('')
+        expect(message).not.toContain(next)
+        expect(next).not.toContain(message)
+      }
+})

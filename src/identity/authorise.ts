@@ -132,7 +132,7 @@ function reachOf(principal: Principal, action: Action, rule: Rule, administers: 
   if (action === 'session.open' || action === 'target.read') return yes('own') // which ones, grants decide
   if (rule.addressed.includes(kind)) return yes('addressed')
   if (rule.own.includes(kind)) return yes('own')
-  return no('access.forbidden', forbidden(principal))
+  return forbidden(principal)
 }
 
 function byGrant(
@@ -142,7 +142,7 @@ function byGrant(
   administers: boolean,
   context: AuthorisationContext,
 ): Verdict {
-  if (action !== 'session.open' && action !== 'target.read') return no('access.forbidden', forbidden(principal))
+  if (action !== 'session.open' && action !== 'target.read') return forbidden(principal)
   const access = evaluateGrants(context.grants, principal, target, context.now)
   if (access !== undefined) return { allowed: true, reach: 'own', access }
   return administers ? yes('all') : no('access.no_grant')
@@ -163,22 +163,30 @@ function onReview(
     if (rule.own.includes(kind) && isOwn(principal, review.requester)) return yes('own')
     return rule.addressed.includes(kind) && addressed ? yes('addressed') : no(rule.hidden)
   }
-  if (!rule.addressed.includes(kind)) return no('access.forbidden', 'Only a human can answer a review.')
+  if (!rule.addressed.includes(kind))
+    return no('access.forbidden', 'Only a human can answer a review.', 'Ask one of its reviewers.')
   if (sameHuman(principal.identity, review.requester.identity)) return no('review.self_approval')
   if (addressed) return yes('addressed')
   return isAdministrator(principal, context.adminGroups) ? no('review.not_reviewer') : no(rule.hidden)
 }
 
-function forbidden(principal: Principal): string {
-  return principal.actor.kind === 'agent' ? 'An agent may not do this.' : 'Your identity may not do this.'
+function forbidden(principal: Principal): Verdict {
+  if (principal.actor.kind === 'agent')
+    return no(
+      'access.forbidden',
+      'An agent may not do this.',
+      'Ask the person you act for to do it with their own token.',
+    )
+  return no('access.forbidden')
 }
 
 function yes(reach: Reach): Verdict {
   return { allowed: true, reach, access: undefined }
 }
 
-function no(code: ErrorCode, message?: string): Verdict {
-  const error = new GatewayError(code, message ?? SENTENCES[code] ?? 'Your identity may not do this.')
+function no(code: ErrorCode, message?: string, hint = HINTS[code]): Verdict {
+  const more = hint === undefined ? {} : { hint }
+  const error = new GatewayError(code, message ?? SENTENCES[code] ?? 'Your identity may not do this.', more)
   return { allowed: false, error }
 }
 
@@ -189,4 +197,10 @@ const SENTENCES: Partial<Record<ErrorCode, string>> = {
   'review.self_approval': 'The approver must be another human than the requester.',
   'review.not_reviewer': 'You are not among the reviewers that the rule names.',
   'api.not_found': 'There is no such token, or you may not see it.',
+}
+
+const HINTS: Partial<Record<ErrorCode, string>> = {
+  'access.forbidden': 'Ask an administrator to do it.',
+  'review.self_approval': 'Ask another of its reviewers; `sallyport reviews show <id>` lists them.',
+  'review.not_reviewer': 'Ask one of its reviewers; `sallyport reviews show <id>` lists them.',
 }

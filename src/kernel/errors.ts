@@ -229,6 +229,8 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES
 
+const SENTENCE_ENDS = /(?<=\.)\s+/
+
 /** The only error that crosses a layer on purpose. Everything else that is thrown is a slip and becomes `gateway.internal`. */
 export class GatewayError extends Error {
   override readonly name = 'GatewayError'
@@ -237,7 +239,7 @@ export class GatewayError extends Error {
   readonly detail: string | undefined
   /** For the person: the rule that decided, if one did. */
   readonly rule: string | undefined
-  /** For the person: what to do next; falls back to the table's sentence. */
+  /** For the person: what to do next, where the thrower knows better than the table; see `next`. */
   readonly hint: string | undefined
 
   /** @param message - What happened, and why. Safe for anyone: no secrets, addresses or row values. */
@@ -255,6 +257,13 @@ export class GatewayError extends Error {
 
   get row(): ErrorRow {
     return ERROR_CODES[this.code]
+  }
+
+  /** What to do next: the hint, or what the table's sentences add to the message; undefined when that is nothing. */
+  get next(): string | undefined {
+    if (this.hint !== undefined) return this.hint
+    const added = this.row.help.split(SENTENCE_ENDS).filter((sentence) => !this.message.includes(sentence))
+    return added.length === 0 ? undefined : added.join(' ')
   }
 
   /** Wraps anything thrown; a foreign error's own text goes to the operator only. */

@@ -50,7 +50,7 @@ export function errorResponse(error: GatewayError | Diagnostic, severity: Severi
     message: error.message,
     sqlstate: error.row.sqlstate,
     detail: error.rule === undefined ? `code ${error.code}` : `rule ${error.rule} (code ${error.code})`,
-    hint: error.hint ?? error.row.help,
+    hint: error.next ?? error.row.help,
   }
   return diagnostic(BACKEND.errorResponse, words, severity, words.sqlstate)
 }
