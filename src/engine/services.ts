@@ -34,6 +34,8 @@ export interface Protocol {
   readonly name: string
   /** Takes over an accepted connection. Never throws; every failure is told to the client and the log. */
   serve(stream: ByteStream): void
+  /** Tells a new client, without a wait for anything it says, that too many wait already, and ends the connection. */
+  refuse?(stream: ByteStream): void
   /** Sessions open now. */
   readonly sessionCount: number
   /** Refuses new sessions, lets running operations finish for at most `deadlineMs`, then ends the rest. */

@@ -6,7 +6,7 @@ import { makeDial } from '../edge/dial.ts'
 import { type Listener, listen } from '../edge/listen.ts'
 import { systemRandom } from '../edge/random.ts'
 import type { EngineServices, Protocol } from '../engine/index.ts'
-import { GatewayError, type Logger } from '../kernel/index.ts'
+import { type ByteStream, GatewayError, type Logger } from '../kernel/index.ts'
 import { Masker } from '../masking/index.ts'
 import { createSecretResolver, type SecretResolver } from '../secrets/index.ts'
 import { loadParser } from '../sql/index.ts'
@@ -278,8 +278,10 @@ async function openDoors(config: Config, parts: Parts, logger: Logger, closers: 
       limits: { maxConnections },
       onStream: (stream) => {
         // Whoever has no session yet is a stranger; too many of them are turned away before they cost anything.
-        if (listener.connections - protocol.sessionCount > maxUnauthenticatedConnections) stream.destroy()
-        else protocol.serve(stream)
+        const strangers = listener.connections - protocol.sessionCount
+        if (strangers <= maxUnauthenticatedConnections) protocol.serve(stream)
+        else if (strangers <= 2 * maxUnauthenticatedConnections) turnAway(protocol, stream)
+        else stream.destroy() // a flood is not even told: whoever is told stays until they have read it
       },
     })
     closers.add(() => {
@@ -289,6 +291,11 @@ async function openDoors(config: Config, parts: Parts, logger: Logger, closers: 
     doors.push({ protocol, listener })
   }
   return doors
+}
+
+function turnAway(protocol: Protocol, stream: ByteStream): void {
+  if (protocol.refuse === undefined) stream.destroy()
+  else protocol.refuse(stream)
 }
 
 async function storeOptions(config: Config, secrets: SecretResolver) {

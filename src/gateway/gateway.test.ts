@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { ACTIONS } from '../identity/index.ts'
 import type { Actor, Logger } from '../kernel/index.ts'
 import { type RunningGateway, startGateway } from './compose.ts'
@@ -15,6 +17,7 @@ name: test
 dataFolder: .
 listeners: { postgres: { port: 0 } }
 api: { port: 0, maxBodyBytes: 4096 }
+limits: { maxUnauthenticatedConnections: 2 }
 users:
   - { subject: alice, email: alice@example.com, groups: [developers] }
   - { subject: root, email: root@example.com, groups: [admins] }
@@ -265,4 +268,32 @@ test('too many wrong secrets are turned away, and the answers do not tell why', 
     last = await call(`${id}:sps_wrong`, 'GET', '/api/v1/whoami')
   expect(last.body['code']).toBe('auth.throttled')
   expect(last.headers.get('retry-after')).toBe('60')
+})
+
+test('more strangers than may wait are told so, a flood of them is cut off, and then all is well', async () => {
+  const waiting: Socket[] = []
+  const knock = () => {
+    const socket = connect(gateway.postgres)
+    socket.on('error', () => undefined) // cut off
+    waiting.push(socket)
+    return socket
+  }
+  for (let count = 0; count < 2; count++) await once(knock(), 'connect')
+  const [said] = await once(knock(), 'data')
+  expect(String(said)).toMatch(/^E.*SFATAL.*C53300.*Too many connections wait to authenticate.*gateway\.busy/s)
+  for (let count = 0; count < 6; count++) knock()
+  await Promise.any(waiting.slice(3).map((socket) => once(socket, 'close')))
+  for (const socket of waiting) socket.destroy()
+  const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+  await vi.waitFor(async () => {
+    const socket = connect(gateway.postgres)
+    socket.on('error', () => undefined)
+    try {
+      socket.write(sslRequest)
+      const [answer] = await once(socket, 'data')
+      expect(String(answer)).toBe('N')
+    } finally {
+      socket.destroy()
+    }
+  }, 10_000)
 })

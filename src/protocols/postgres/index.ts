@@ -3,6 +3,7 @@ import { type ByteStream, GatewayError, type MaskInstruction, type OpenedSession
 import type { PolicySnapshot } from '../../policy/index.ts'
 import { CancelKeys } from './cancel.ts'
 import { type ConnectionContext, openConnection, openGatewaySession } from './connection.ts'
+import { errorResponse } from './encode.ts'
 import type { Relay } from './relay.ts'
 import { DEFAULT_HANDSHAKE_LIMITS } from './startup.ts'
 import { TargetKnowledge } from './target-knowledge.ts'
@@ -59,6 +60,14 @@ class PostgresProtocol implements Protocol {
         detail: failure.detail ?? failure.message,
       })
     })
+  }
+
+  refuse(stream: ByteStream): void {
+    // Not answered: whatever it would ask first. Clients read an ErrorResponse in the place of any answer.
+    stream.write([
+      errorResponse(new GatewayError('gateway.busy', 'Too many connections wait to authenticate.'), 'FATAL'),
+    ])
+    stream.end()
   }
 
   async drain(deadlineMs: number): Promise<void> {
