@@ -42,8 +42,9 @@ export async function runDemo(options: DemoOptions, terminal: Terminal): Promise
     signals.onReload(() => void gateway.policy.reload())
     const { api, postgres } = gateway
     const url = connectUrl(agent, 'shop')
+    const serverFolder = shop.folder === places.shop ? undefined : path.dirname(shop.folder)
     const facts = { ready: true, url, api: api.url, postgres, dataFolder, log: places.log }
-    output.answer(facts, () => tellDemo(output, { url, api: api.url, dataFolder, terminal }))
+    output.answer(facts, () => tellDemo(output, { url, api: api.url, dataFolder, serverFolder, terminal }))
     return await signals.untilEnd({
       stop: () => gateway.stop(),
       hurry: () => gateway.hurry(),

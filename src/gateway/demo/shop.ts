@@ -26,6 +26,8 @@ export interface ShopOptions {
 
 export interface Shop {
   readonly port: number
+  /** Where the server keeps its data; another than the one asked for when its account cannot enter that. */
+  readonly folder: string
   /** True the first time. */
   readonly filled: boolean
   stop(): Promise<void>
@@ -44,7 +46,7 @@ export async function startShop(options: ShopOptions): Promise<Shop> {
     const password = await passwordIn(options.passwordFile)
     await prepare(server, password)
     const filled = await fill(server, password, options.clock.now())
-    return { port: server.connection.port, filled, stop: () => server.stop() }
+    return { port: server.connection.port, folder: server.folder, filled, stop: () => server.stop() }
   } catch (error) {
     await server.stop()
     throw GatewayError.from(error, 'store.failed')

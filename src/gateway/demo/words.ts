@@ -6,14 +6,21 @@ export interface DemoWords {
   readonly url: string
   readonly api: string
   readonly dataFolder: string
+  /** Where the database servers keep their data, when that is not below the data folder. */
+  readonly serverFolder: string | undefined
   readonly terminal: Terminal
 }
 
+/** A path as a shell takes it for one word. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}
+
 /** The first screen: where to connect, and four things to try. */
-export function tellDemo(output: Output, { url, api, dataFolder, terminal }: DemoWords): void {
+export function tellDemo(output: Output, { url, api, dataFolder, serverFolder, terminal }: DemoWords): void {
   const { bold, cyan, dim } = output.colors
   const folder = path.relative(terminal.cwd, dataFolder) || '.'
-  const sallyport = folder === '.sallyport' ? 'npx sallyport' : `npx sallyport --data ${folder}`
+  const sallyport = folder === '.sallyport' ? 'npx sallyport' : `npx sallyport --data ${shellWord(folder)}`
   const show = (title: string, lines: readonly string[], why: string) => {
     output.line(`${bold(title)}  ${dim(why)}`)
     for (const line of lines) output.line(`   ${cyan(line)}`)
@@ -46,5 +53,7 @@ export function tellDemo(output: Output, { url, api, dataFolder, terminal }: Dem
   )
   output.line(`API     ${api}   (${api}/api/openapi.json)`)
   output.line(`Files   ${folder}: sallyport.yaml and policy.yaml are yours to edit; gateway.log is the operator's log`)
+  if (serverFolder !== undefined)
+    output.line(`        the database servers cannot enter that folder; their data is below ${serverFolder}`)
   output.line('Ctrl-C stops everything; the next start keeps data, tokens and edits.')
 }
