@@ -20,9 +20,8 @@ import { findUser } from './settings.ts'
 export const offline: Omit<Toolbox, 'version' | 'runGateway' | 'runDemo'> = {
   checkConfig: async (file) => {
     const parsed = await readConfig(file, PROTOCOLS)
-    if ('problems' in parsed) return parsed.problems
-    const compiled = await checkPolicies(parsed.config.policies)
-    return 'problems' in compiled ? compiled.problems : []
+    const compiled = await checkPolicies(parsed.named.policies)
+    return ['problems' in parsed ? parsed.problems : [], 'problems' in compiled ? compiled.problems : []].flat()
   },
   policyDocuments: async (file) => {
     const { policies } = await loadConfig(file, PROTOCOLS)

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { GatewayError } from '../../kernel/index.ts'
+import { type Named, NOTHING_NAMED } from './named.ts'
 import { type Config, MAX_CONFIG_BYTES, type Parsed, parseConfig } from './parse.ts'
 import type { Problem } from './problems.ts'
 import type { TargetShape } from './schema.ts'
@@ -15,15 +16,19 @@ export async function readConfig(file: string, shapes: readonly TargetShape[]): 
   let text: string
   try {
     if ((await stat(file)).size > MAX_CONFIG_BYTES)
-      return { problems: [whole(file, `is over ${MAX_CONFIG_BYTES} bytes`)] }
+      return { problems: [whole(file, `is over ${MAX_CONFIG_BYTES} bytes`)], named: NOTHING_NAMED }
     text = await readFile(file, 'utf8')
   } catch (error) {
-    return { problems: [whole(file, reason(error))] }
+    return { problems: [whole(file, reason(error))], named: NOTHING_NAMED }
   }
   const parsed = parseConfig(text, file, shapes, readNamed)
-  if ('problems' in parsed) return parsed
-  const problems = await unreadable(parsed.config)
-  return problems.length > 0 ? { problems } : parsed
+  const missing = await unreadable(parsed.named, file)
+  if (missing.length === 0) return parsed
+  const paths = missing.map((problem) => problem.path)
+  const gone = parsed.named.files.filter((one) => paths.includes(one.path)).map((one) => one.file)
+  const policies = parsed.named.policies.filter((source) => source.kind === 'inline' || !gone.includes(source.file))
+  const problems = [...('problems' in parsed ? parsed.problems : []), ...missing]
+  return { problems, named: { ...parsed.named, policies } }
 }
 
 function readNamed(file: string): string {
@@ -53,25 +58,15 @@ export function problemLine(problem: Problem): string {
   return `${problem.source}${place} ${problem.path === '' ? '' : `${problem.path}: `}${problem.message}`
 }
 
-async function unreadable(config: Config): Promise<Problem[]> {
-  const named: [string, string][] = []
-  const { postgres } = config.listeners
-  for (const [where, tls] of [
-    ['listeners.postgres.tls', postgres.tls],
-    ['api.tls', config.api.tls],
-  ] as const)
-    if (tls !== undefined) named.push([`${where}.certFile`, tls.certFile], [`${where}.keyFile`, tls.keyFile])
-  config.policies.forEach((source, index) => {
-    if (source.kind === 'file') named.push([`policies[${index}]`, source.file])
-  })
+async function unreadable({ files }: Named, source: string): Promise<Problem[]> {
   const checked = await Promise.all(
-    named.map(async ([where, file]): Promise<Problem[]> => {
+    files.map(async ({ path: where, file }): Promise<Problem[]> => {
       try {
         await access(file, constants.R_OK)
         return []
       } catch (error) {
         const shown = path.relative(process.cwd(), file)
-        return [{ ...whole(config.file, `${shown} ${reason(error)}`), path: where }]
+        return [{ ...whole(source, `${shown} ${reason(error)}`), path: where }]
       }
     }),
   )

@@ -1,6 +1,7 @@
 import path from 'node:path'
-import { LineCounter, parseDocument, type ScalarTag } from 'yaml'
+import { type Document, isScalar, LineCounter, parseDocument, type ScalarTag } from 'yaml'
 import { z } from 'zod'
+import { type Named, NOTHING_NAMED, namedIn } from './named.ts'
 import { describeIssues, type KnownKeys, Locator, type PathPart, type Problem } from './problems.ts'
 import { checkReferences } from './references.ts'
 import { type ConfigFile, configSchema, type TargetShape } from './schema.ts'
@@ -19,7 +20,11 @@ export type PolicySource =
   | { readonly kind: 'file'; readonly file: string }
   | { readonly kind: 'inline'; readonly source: string; readonly content: unknown }
 
-export type Parsed = { readonly config: Config } | { readonly problems: readonly Problem[] }
+/** `named` is there also when there are problems, for whoever looks for more of them. */
+export type Parsed = { readonly named: Named } & (
+  | { readonly config: Config }
+  | { readonly problems: readonly Problem[] }
+)
 
 /**
  * Parses the text of a configuration file.
@@ -40,26 +45,33 @@ export function parseConfig(
   const customTags = [fileTag(path.dirname(absolute), readText)]
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, customTags })
   const locate = new Locator(file, document, lines)
-  if (Buffer.byteLength(text) > MAX_CONFIG_BYTES)
-    return { problems: [locate.at(0, `is over ${MAX_CONFIG_BYTES} bytes`)] }
-  if (document.errors.length > 0)
-    return { problems: document.errors.map((error) => locate.at(error.pos[0], firstSentence(error.message))) }
+  const whole = (...problems: Problem[]): Parsed => ({ problems, named: NOTHING_NAMED })
+  if (Buffer.byteLength(text) > MAX_CONFIG_BYTES) return whole(locate.at(0, `is over ${MAX_CONFIG_BYTES} bytes`))
+  const slips = document.errors.map((error) => locate.at(error.pos[0], firstSentence(error.message)))
+  if (document.errors.some((error) => !READ_ON.has(error.code))) return whole(...slips)
   let content: unknown
   try {
     content = document.toJS({ maxAliasCount: 100 }) ?? {}
   } catch (error) {
-    return { problems: [locate.at(0, error instanceof Error ? error.message : String(error))] }
+    return whole(locate.at(0, error instanceof Error ? error.message : String(error)))
   }
+  const named = namedIn(content, absolute)
   const schema = configSchema(shapes)
   const parsed = schema.safeParse(content, { reportInput: true })
-  if (!parsed.success) {
-    const found = describeIssues(parsed.error.issues, knownKeys(schema))
-    return { problems: found.map(({ path: where, message }) => locate.problem(where, message)) }
-  }
-  const dangling = checkReferences(parsed.data)
-  if (dangling.length > 0)
-    return { problems: dangling.map(({ path: where, message }) => locate.problem(where, message)) }
-  return { config: deepFreeze(resolvePaths(parsed.data, absolute)) }
+  const misshapen = parsed.success ? [] : describeIssues(parsed.error.issues, knownKeys(schema))
+  const found = [...misshapen, ...checkReferences(content)].filter(({ path: where }) => !isUnread(document, where))
+  const problems = [...slips, ...found.map(({ path: where, message }) => locate.problem(where, message))]
+  if (problems.length > 0 || !parsed.success) return { problems, named }
+  return { config: deepFreeze(resolvePaths(parsed.data, absolute)), named }
+}
+
+/** Errors of the YAML reader after which the rest still means what it says. */
+const READ_ON: ReadonlySet<string> = new Set(['TAG_RESOLVE_FAILED', 'DUPLICATE_KEY'])
+
+/** Whether the value is a `!file` that could not be read, which has been told already. */
+function isUnread(document: Document, where: readonly PathPart[]): boolean {
+  const node = document.getIn(where, true)
+  return isScalar(node) && node.tag === FILE_TAG && node.value === undefined
 }
 
 /** The text of a file; throws when it cannot be read. */
@@ -69,16 +81,18 @@ const notRead: ReadText = () => {
   throw new Error('files are not read here')
 }
 
+const FILE_TAG = '!file'
+
 /** `ca: !file certs/ca.pem` puts the file's text in place: for certificates. Secrets are references instead. */
 function fileTag(folder: string, readText: ReadText): ScalarTag {
   return {
-    tag: '!file',
+    tag: FILE_TAG,
     resolve(name, onError) {
       try {
         return readText(path.resolve(folder, name))
       } catch (error) {
         onError(`\`${name}\` ${error instanceof Error ? error.message : 'cannot be read'}`)
-        return ''
+        return undefined
       }
     },
   }
