@@ -171,6 +171,7 @@ describe('stopping and starting', () => {
     const second = await start({ dataFolder })
     expect(second.screen).not.toContain('Made a shop')
     expect(`${second.url.username}:${second.url.password}`).toBe(token)
+    expect(readFileSync(path.join(dataFolder, 'gateway.log'), 'utf8')).not.toContain(second.url.password)
     const again = await connect(second)
     const { rows } = await again.query('select name from products where id = 1')
     expect(rows).toEqual([{ name: 'A thing of my own' }])

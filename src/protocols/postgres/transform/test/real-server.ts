@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { systemClock } from '../../../../edge/clock.ts'
@@ -45,6 +45,7 @@ export class RealServer {
 
   static async start(binFolder: string | undefined): Promise<RealServer> {
     const folder = mkdtempSync(path.join(tmpdir(), 'sallyport-transform-'))
+    chmodSync(folder, 0o711) // run as root, the server's account must get through
     const server = await ManagedPostgres.start({
       folder: path.join(folder, 'server'),
       listen: { host: '127.0.0.1', port: 0 },
