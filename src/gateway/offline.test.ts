@@ -72,6 +72,17 @@ test('one look tells everything: shapes, names of nothing, files, connections, p
   )
 })
 
+test('whoever writes the path of a certificate in its place is told how to', async () => {
+  const connection = '{ address: { host: a }, database: d, tls: { ca: ca.pem } }'
+  await writeFile(
+    path.join(folder, 'x.yaml'),
+    `targets: [{ name: a, type: postgres, connection: ${connection}, credential: { user: x } }]`,
+  )
+  const [problem, ...more] = await offline.checkConfig(path.join(folder, 'x.yaml'))
+  expect(more).toEqual([])
+  expect(problem).toMatchObject({ path: 'targets[0].connection.tls.ca', message: expect.stringContaining('!file') })
+})
+
 test.each([
   {
     name: 'a list of users that is none',

@@ -20,9 +20,13 @@ const tls = z.strictObject({
     .describe('As sslmode of libpq. `require` with a `ca` verifies the chain, too. Not used on unix sockets.'),
   ca: z
     .string()
-    .includes('-----BEGIN CERTIFICATE-----', { error: 'must hold a PEM certificate' })
+    .includes('-----BEGIN CERTIFICATE-----', {
+      error: 'must hold a PEM certificate; `!file path` puts the text of a file in place',
+    })
     .optional()
-    .describe("PEM certificates to trust instead of the system's roots."),
+    .describe(
+      "PEM certificates to trust instead of the system's roots; `!file path` puts the text of a file in place.",
+    ),
 })
 
 /** The part of a target's configuration that only this protocol understands. Complete after parsing. */
