@@ -324,6 +324,19 @@ describe('while it runs', () => {
   })
 })
 
+psqlTest('what a session of one statement changed is known to the next one', async () => {
+  for (let n = 0; n < 3; n++) {
+    const changed = await gateway.psql('agent', [
+      '-c',
+      `create or replace view newest as select id, name, ${n} from customers`,
+    ])
+    expect(changed).toMatchObject({ status: 0, stderr: '' })
+    const { stdout } = await gateway.psql('agent', ['-c', 'select * from newest order by id limit 1'])
+    expect(stdout).toBe(`1|customer 1|${n}\n`)
+    await gateway.psql('agent', ['-c', 'drop view newest'])
+  }
+})
+
 describe('pgbench', () => {
   const pgbench = needs('pgbench')
 

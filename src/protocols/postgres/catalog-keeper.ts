@@ -46,11 +46,12 @@ export class CatalogKeeper {
     return this.#changes > 0
   }
 
-  /** A session opens: waits for a catalogue and keeps it fresh until `release`. */
+  /** A session opens: waits for a catalogue that knows what earlier sessions changed, and keeps it fresh until `release`. */
   async acquire(): Promise<void> {
     this.#users += 1
     try {
-      if (this.#snapshot === undefined || this.#client === undefined) await this.refresh()
+      const reloading = this.#loading !== undefined && this.uncertain
+      if (this.#snapshot === undefined || this.#client === undefined || reloading) await this.refresh()
     } catch (error) {
       this.#users -= 1
       throw error
@@ -63,6 +64,12 @@ export class CatalogKeeper {
     if (this.#users > 0) return
     this.#stopPolling?.()
     this.#stopPolling = undefined
+    this.#closeUnused()
+  }
+
+  /** The last session may leave while what it changed is still being read. */
+  #closeUnused(): void {
+    if (this.#users > 0 || this.#loading !== undefined) return
     this.#client?.close()
     this.#client = undefined
   }
@@ -113,6 +120,7 @@ export class CatalogKeeper {
       if (before !== this.#snapshot) for (const listener of this.#listeners) listener()
     } finally {
       this.#loading = undefined
+      this.#closeUnused()
     }
   }
 
