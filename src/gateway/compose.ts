@@ -225,7 +225,7 @@ async function openParts(
     secrets,
     settings: controlSettings(config, publicUrl),
     audit: (entry) => recordings.audit.append(entry),
-    leftBehind: recordings.recovered.map(({ session }) => session),
+    leftBehind: recordings.recovered,
   })
   closers.add(() => control.close())
   return { secrets, store, folders, recordings, policy, control }

@@ -60,7 +60,6 @@ async function issue(
     try {
       const settings = controlSettings(config, config.api.publicUrl ?? '')
       const audit = (entry: Parameters<typeof recordings.audit.append>[0]) => recordings.audit.append(entry)
-      const leftBehind = recordings.recovered.map(({ session }) => session)
       const control = await createControlPlane({
         store,
         clock,
@@ -69,7 +68,7 @@ async function issue(
         secrets,
         settings,
         audit,
-        leftBehind,
+        leftBehind: recordings.recovered,
       })
       try {
         const made = await control.administration.issueToken(

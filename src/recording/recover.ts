@@ -1,4 +1,4 @@
-import { GatewayError, type Random } from '../kernel/index.ts'
+import { GatewayError, type Random, type SessionTotals } from '../kernel/index.ts'
 import { encodeEvent } from './batch.ts'
 import { BatchCipher, NONCE_BYTES, TAG_BYTES, unwrapDataKey } from './cipher.ts'
 import type { RecordingEvent } from './events.ts'
@@ -7,6 +7,7 @@ import type { RecordingHeader } from './header.ts'
 import { encodeSeal, SEAL_BYTES } from './heads.ts'
 import type { RecordingKeys, SealedRecording } from './journal.ts'
 import { BatchOpener } from './reader.ts'
+import { TotalsCount } from './totals.ts'
 import type { ByteSource } from './verify-recording.ts'
 import { RecordingWalk, type Step, type WalkPosition } from './walk.ts'
 
@@ -15,7 +16,12 @@ export type RecoveryScan =
   /** Not even the header is whole: nothing was ever recorded, so nothing was released. */
   | { readonly kind: 'empty' }
   /** It was sealed; only the paperwork after it is missing. */
-  | { readonly kind: 'sealed'; readonly sealed: SealedRecording; readonly headerDigest: string }
+  | {
+      readonly kind: 'sealed'
+      readonly sealed: SealedRecording
+      readonly headerDigest: string
+      readonly totals: Readonly<SessionTotals>
+    }
   | {
       readonly kind: 'interrupted'
       readonly header: RecordingHeader
@@ -24,6 +30,8 @@ export type RecoveryScan =
       readonly good: WalkPosition
       readonly events: number
       readonly rows: number
+      /** What the session had done by then. */
+      readonly totals: Readonly<SessionTotals>
       /** Why the frame after it is not good; undefined when the file ends there or in the middle of a frame. */
       readonly damage: string | undefined
     }
@@ -55,6 +63,7 @@ class Scan {
   #good: WalkPosition | undefined
   #events = 0
   #rows = 0
+  readonly #did = new TotalsCount()
   #sealed: Extract<Step, { kind: 'seal' }> | undefined
 
   constructor(keys: RecordingKeys) {
@@ -82,7 +91,10 @@ class Scan {
 
   #count(events: readonly RecordingEvent[]): void {
     this.#events += events.length
-    for (const event of events) this.#rows += rowsIn(event)
+    for (const event of events) {
+      this.#rows += rowsIn(event)
+      this.#did.add(event)
+    }
   }
 
   result(damage: string | undefined): RecoveryScan {
@@ -92,13 +104,15 @@ class Scan {
     if (header === undefined || headerChain === undefined || good === undefined) return { kind: 'empty' }
     const events = this.#events
     const rows = this.#rows
-    if (this.#sealed === undefined) return { kind: 'interrupted', header, headerChain, good, events, rows, damage }
+    const { totals } = this.#did
+    if (this.#sealed === undefined)
+      return { kind: 'interrupted', header, headerChain, good, events, rows, totals, damage }
     if (damage !== undefined) throw new GatewayError('recording.invalid', damage)
     const { batches, interrupted } = this.#sealed.seal
     const { session, startedAt } = header
     const digest = good.chain.toString('hex')
     const sealed = { sessionId: session, startedAt, digest, bytes: good.offset, batches, events, rows, interrupted }
-    return { kind: 'sealed', sealed, headerDigest: headerChain.toString('hex') }
+    return { kind: 'sealed', sealed, headerDigest: headerChain.toString('hex'), totals }
   }
 }
 

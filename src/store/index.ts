@@ -14,7 +14,7 @@ import { TokenTable } from './tokens.ts'
 export type { Notice, StoreEvents } from './events.ts'
 export { ManagedPostgres, type ManagedPostgresOptions } from './managed-postgres.ts'
 export type { ReviewFilter, ReviewTable } from './reviews.ts'
-export type { SessionFilter, SessionLimits, SessionRow, SessionTable } from './sessions.ts'
+export type { LeftSession, SessionFilter, SessionLimits, SessionRow, SessionTable } from './sessions.ts'
 export type { SettingsTable } from './settings.ts'
 export { principalOf, type TokenRow, type TokenTable } from './tokens.ts'
 

@@ -1,5 +1,12 @@
 import { and, desc, eq, isNotNull, isNull, lt, type SQL, sql } from 'drizzle-orm'
-import { type Actor, GatewayError, type Identity, type SessionInfo, type SessionSummary } from '../kernel/index.ts'
+import {
+  type Actor,
+  GatewayError,
+  type Identity,
+  type SessionInfo,
+  type SessionSummary,
+  type SessionTotals,
+} from '../kernel/index.ts'
 import { type Database, notify } from './database.ts'
 import { guarded } from './errors.ts'
 import { instances, sessions } from './schema.ts'
@@ -59,6 +66,13 @@ function fromRow(row: typeof sessions.$inferSelect): SessionRow {
 /** Text columns take everything but NUL. */
 export function storable(text: string): string {
   return text.replaceAll('\0', '\u2400')
+}
+
+/** A session whose gateway is gone. */
+export interface LeftSession {
+  readonly session: string
+  /** What it had done, where its recording tells. */
+  readonly totals?: Readonly<SessionTotals> | undefined
 }
 
 export class SessionTable {
@@ -184,16 +198,25 @@ export class SessionTable {
   /**
    * Closes the sessions of gateways that were not seen for so long, as `interrupted`.
    *
-   * @param known - Sessions that are known to be over, whenever their gateway was seen.
+   * @param known - Sessions that are known to be over, whenever their gateway was seen; each once.
    * @returns the ids of those that were open.
    */
-  closeAbandoned(staleAfterMs: number, known: readonly string[] = []): Promise<readonly string[]> {
+  closeAbandoned(staleAfterMs: number, known: readonly LeftSession[] = []): Promise<readonly string[]> {
+    const left = JSON.stringify(known.map(({ session, totals }) => ({ session, totals })))
     return guarded(async () => {
       const closed = await this.#database.execute<{ id: string }>(sql`
+        with known as (
+          select * from json_to_recordset(${left}::json) as k (session text, totals json))
         update ${sessions} as s
-        set ended_at = now(), end_reason = 'interrupted', changed_at = now()
+        set ended_at = now(), end_reason = 'interrupted', changed_at = now(),
+          operations = coalesce((select (totals->>'operations')::bigint from known where session = s.id), s.operations),
+          denied = coalesce((select (totals->>'denied')::bigint from known where session = s.id), s.denied),
+          rows_returned = coalesce(
+            (select (totals->>'rowsReturned')::bigint from known where session = s.id), s.rows_returned),
+          bytes_returned = coalesce(
+            (select (totals->>'bytesReturned')::bigint from known where session = s.id), s.bytes_returned)
         where s.ended_at is null and (
-          s.id in (select json_array_elements_text(${JSON.stringify(known)}::json))
+          s.id in (select session from known)
           or not exists (
             select from ${instances} as i
             where i.id = s.instance and i.seen_at > now() - make_interval(secs => ${staleAfterMs / 1000})))

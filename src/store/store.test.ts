@@ -206,12 +206,16 @@ describe.each(['embedded', 'postgres'] as const)('the %s store', (kind) => {
   test('closes the sessions of gateways that are gone, and no others', async () => {
     const { sessions } = opened[kind]
     const [lives, gone, known] = [session(), session(), session()]
+    const totals = { operations: 3, denied: 1, rowsReturned: 40, bytesReturned: 500 }
     await sessions.beat('g_lives')
     await sessions.open(lives, 'postgres', 'g_lives', limits)
     await sessions.open(gone, 'postgres', 'g_gone', limits)
     await sessions.open(known, 'postgres', 'g_lives', limits)
     expect(await sessions.closeAbandoned(60_000)).toEqual([gone.id])
-    expect(await sessions.closeAbandoned(60_000, [gone.id, known.id])).toEqual([known.id])
+    expect(await sessions.closeAbandoned(60_000, [{ session: gone.id }, { session: known.id, totals }])).toEqual([
+      known.id,
+    ])
+    expect(await sessions.get(known.id)).toMatchObject({ ended: { ...totals, reason: 'interrupted' } })
     expect((await sessions.get(gone.id))?.ended?.reason).toBe('interrupted')
     expect((await sessions.get(lives.id))?.ended).toBeUndefined()
     expect(await sessions.closeAbandoned(0)).toEqual([lives.id])

@@ -2,7 +2,7 @@ import type { Grant } from '../../identity/index.ts'
 import type { Clock, Identity, Logger, Random, RecordingMode, TargetInfo } from '../../kernel/index.ts'
 import type { AdministrativeEntry } from '../../recording/index.ts'
 import type { SecretResolver } from '../../secrets/index.ts'
-import type { Store } from '../../store/index.ts'
+import type { LeftSession, Store } from '../../store/index.ts'
 
 export interface ControlTarget extends TargetInfo {
   /** The protocol's own part, parsed by the protocol. */
@@ -41,7 +41,7 @@ export interface ControlPlaneOptions {
   readonly audit: (entry: AdministrativeEntry) => Promise<unknown>
   readonly timings?: Partial<ControlTimings>
   /** Sessions whose recordings the gateway before us has left open: it held the lock of this data folder, so it is gone. */
-  readonly leftBehind?: readonly string[]
+  readonly leftBehind?: readonly LeftSession[]
 }
 
 /** Milliseconds. */

@@ -1,5 +1,5 @@
 import { type Clock, GatewayError, type Logger, type SessionSummary } from '../../kernel/index.ts'
-import type { Notice, Store } from '../../store/index.ts'
+import type { LeftSession, Notice, Store } from '../../store/index.ts'
 import type { HeldReviews } from './held-reviews.ts'
 import type { LiveSessions } from './live-sessions.ts'
 import type { ControlTimings } from './settings.ts'
@@ -16,7 +16,7 @@ export interface UpkeepOptions {
   readonly live: LiveSessions
   readonly reviews: HeldReviews
   readonly tokens: TokenBook
-  readonly leftBehind: readonly string[]
+  readonly leftBehind: readonly LeftSession[]
 }
 
 /**
@@ -138,7 +138,7 @@ export class Upkeep {
     this.#on.live.endWhere(() => true, reason)
   }
 
-  async #closeAbandoned(goneAfterMs: number, known: readonly string[] = []): Promise<void> {
+  async #closeAbandoned(goneAfterMs: number, known: readonly LeftSession[] = []): Promise<void> {
     const { store, reviews, log } = this.#on
     const closed = await store.sessions.closeAbandoned(goneAfterMs, known)
     if (closed.length > 0) log.warn('closed sessions of a gateway that is gone', { sessions: closed.length })

@@ -121,6 +121,10 @@ test('a stopped gateway’s recordings are closed by the next one; torn bytes ar
     { session: 'sealed-late', outcome: 'interrupted', tornBytes: 0 },
     { session: 'torn', outcome: 'interrupted', tornBytes: 77 },
   ])
+  expect(second.recovered.find(({ session }) => session === 'torn')?.totals).toMatchObject({
+    operations: 1,
+    rowsReturned: 1,
+  })
   const events = await all(second.reader.events('torn'))
   expect(events.slice(0, 3)).toHaveLength(3)
   expect(events.at(-1)).toMatchObject({ type: 'interrupted', tornBytes: 77 })
@@ -139,7 +143,9 @@ test('a stop between seal, entry and move is finished by the next start, once', 
   const sealed = join(folder, 'recordings/sealed/2026/11/23/one.journal')
   await rename(sealed, open)
   const second = await openRecordings(folder)
-  expect(second.recovered).toMatchObject([{ session: 'one', outcome: 'sealed' }])
+  expect(second.recovered).toMatchObject([
+    { session: 'one', outcome: 'sealed', totals: { operations: 1, rowsReturned: 1 } },
+  ])
   expect(await verifyCopy(folder)).toMatchObject({ ok: true, sessions: { sealed: 1 } })
   second.close()
   expect((await openRecordings(folder)).recovered).toEqual([])

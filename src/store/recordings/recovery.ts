@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Clock, GatewayError, type Logger, type Random } from '../../kernel/index.ts'
+import { type Clock, GatewayError, type Logger, type Random, type SessionTotals } from '../../kernel/index.ts'
 import {
   type AuditLog,
   closeInterrupted,
@@ -31,6 +31,8 @@ export interface RecoveryOutcome {
   /** Bytes of a write that was cut off, kept aside. */
   readonly tornBytes: number
   readonly message: string
+  /** What the session had done; undefined where its recording does not tell. */
+  readonly totals?: Readonly<SessionTotals> | undefined
 }
 
 export interface RecoveryOptions {
@@ -103,6 +105,7 @@ async function recoverOne(options: RecoveryOptions, session: string): Promise<Re
     outcome,
     tornBytes,
     message,
+    totals: scan.kind === 'empty' ? undefined : scan.totals,
   })
   // Nothing is released before the audit log has opened the session.
   const neverBegun = scan.kind === 'empty' || (scan.kind === 'interrupted' && scan.good.batches === 0)
