@@ -436,9 +436,9 @@ export class Requests {
     const { facts } = run.judged.operation
     const anySetting =
       run.judged.analysis?.effects.some((effect) => effect.kind === 'set' && effect.name === '*') === true
-    const hidden = facts.opaque.length > 0 || facts.dynamicSql || anySetting
+    const hidden = facts.opaque.length > 0 || facts.dynamicSql
     if (run.judged.protection.strict) this.#talk.touchedProtected = true
-    if (hidden || this.#mayChangeEncoding(run)) this.#talk.readingUncertain = true
+    if (hidden || anySetting || this.#mayChangeEncoding(run)) this.#talk.readingUncertain = true
     if (!hidden && !facts.kinds.some((kind) => CATALOG_KINDS.has(kind))) return
     this.#talk.catalogChange ??= this.#catalog.changing()
     this.#talk.catalogChanged = (reloading) => {

@@ -124,3 +124,12 @@ test.each([
 ])('the same code %s may be anybody’s words', (_name, fields) => {
   expect(transformDiagnostic(fields, { scanner: undefined, strict: true }).get('M')).not.toContain('paymnts')
 })
+
+test('IF EXISTS is answered with the name', () => {
+  const fields = new Map([
+    ['V', 'NOTICE'],
+    ['C', '00000'],
+    ['M', 'table "nosuch" does not exist, skipping'],
+  ])
+  expect(transformDiagnostic(fields, { scanner: undefined, strict: true }).get('M')).toBe(fields.get('M'))
+})

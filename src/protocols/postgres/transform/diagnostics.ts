@@ -53,9 +53,14 @@ const ANALYSIS_CODES = new Set([
   '42601',
 ])
 
+/** The server's own remark on IF EXISTS, about a name in the command. */
+const SKIPPING = /^[a-z ]{1,40} "[^"]{1,127}" (?:of relation "[^"]{1,127}" )?does not exist, skipping$/
+
 /** An error from inside a function has a context or an internal query; its words may be anybody's. */
 function speaksOfTheText(fields: ReadonlyMap<string, string>): boolean {
-  return ANALYSIS_CODES.has(fields.get('C') ?? '') && fields.has('P') && !fields.has('W') && !fields.has('q')
+  if (fields.has('W') || fields.has('q')) return false
+  if (fields.get('C') === '00000') return SKIPPING.test(fields.get('M') ?? '')
+  return ANALYSIS_CODES.has(fields.get('C') ?? '') && fields.has('P')
 }
 
 interface Wording {

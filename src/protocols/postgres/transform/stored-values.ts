@@ -17,7 +17,6 @@ const STORED_VALUES: Readonly<Record<string, readonly string[]>> = {
     'range_bounds_histogram',
   ],
   pg_statistic_ext_data: ['stxdmcv', 'stxdexpr'],
-  pg_attribute: ['attmissingval'],
   pg_largeobject: ['data'],
   pg_stat_activity: ['query'],
   pg_prepared_statements: ['statement'],
