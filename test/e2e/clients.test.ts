@@ -337,7 +337,11 @@ describe('node-postgres', () => {
     const [name] = await column(client, 'show application_name')
     expect(name).toMatch(/^sallyport s_\S+ alice via claude-code/)
     expect(Buffer.byteLength(String(name))).toBeLessThanOrEqual(63)
-    expect(await errorOf(client.query("set application_name = 'somebody else'"))).toMatchObject({ code: '42501' })
+    // Drivers set theirs after connecting: it is taken, and changes nothing.
+    await client.query("set application_name = 'somebody else'")
+    expect(await column(client, 'show application_name')).toEqual([name])
+    const hidden = client.query("select set_config('application_name', 'somebody else', false)")
+    expect(await errorOf(hidden)).toMatchObject({ code: '42501' })
   })
 
   test('settings in the start-up packet', async () => {
