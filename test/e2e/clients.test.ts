@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { pipeline as flow } from 'node:stream/promises'
 import type pg from 'pg'
@@ -14,7 +14,6 @@ import {
   type Finished,
   type Gateway,
   interactivePsql,
-  isMissing,
   needs,
   pipeline,
   run,
@@ -184,51 +183,6 @@ describe('psql at a terminal', () => {
         .on('error', () => undefined)
         .end(request)
     await expect(running).resolves.toBeDefined()
-  })
-})
-
-describe('pgbench and pg_dump', () => {
-  const pgbench = () =>
-    isMissing('pgbench')
-      ? 'pgbench'
-      : (['/usr/bin/pgbench', '/usr/lib/postgresql/15/bin/pgbench'].find((file) => {
-          try {
-            return readFileSync(file).length > 0
-          } catch {
-            return false
-          }
-        }) ?? 'pgbench')
-
-  needs('pgbench')('pgbench, in all three protocols', async () => {
-    const env = gateway.environment('alice', 'older')
-    fine({ ...(await run(pgbench(), ['-i', '-q', '-s', '1'], { env })), stderr: '' })
-    for (const mode of ['simple', 'extended', 'prepared']) {
-      const finished = await run(pgbench(), ['-n', '-M', mode, '-c', '4', '-j', '2', '-t', '50'], { env })
-      expect(finished).toMatchObject({ status: 0 })
-      expect(finished.stdout).toMatch(/number of transactions actually processed: 200\/200/)
-      expect(finished.stdout).not.toMatch(/number of failed transactions: [1-9]/)
-    }
-    expect(await targets.older.value('select count(*)::int from pgbench_history')).toBe(600)
-    await targets.older.sql('drop table pgbench_accounts, pgbench_branches, pgbench_tellers, pgbench_history')
-  })
-
-  needs('psql')('pg_dump, and the dump restores', async () => {
-    const dump = await run('pg_dump', ['--no-owner', '--no-privileges'], { env: gateway.environment('alice', 'older') })
-    const { host, port, user, password, database } = targets.older
-    const direct = { PGHOST: host, PGPORT: String(port), PGUSER: user, PGPASSWORD: password, PGDATABASE: database }
-    const reference = await run('pg_dump', ['--no-owner', '--no-privileges'], { env: direct })
-    const steady = (text: string) => text.replaceAll(/^\\(un)?restrict .*$/gm, '')
-    expect(steady(fine(dump))).toBe(steady(fine(reference)))
-    await targets.older.sql('create database restored')
-    const restore = await run('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1'], {
-      env: { ...direct, PGDATABASE: 'restored' },
-      input: dump.stdout,
-    })
-    expect(restore).toMatchObject({ status: 0, stderr: '' })
-    const custom = path.join(folder, 'work', 'dump.custom')
-    fine(await run('pg_dump', ['-Fc', '-f', custom], { env: gateway.environment('alice', 'older') }))
-    expect(fine(await run('pg_restore', ['--list', custom])).match(/TABLE DATA/g)).toHaveLength(2)
-    await targets.older.sql('drop database restored')
   })
 })
 
