@@ -49,7 +49,7 @@ export async function machine() {
     cores: os.availableParallelism(),
     processor: os.cpus()[0]?.model.trim(),
     memoryGib: round(os.totalmem() / 2 ** 30),
-    system: `${os.type()} ${os.release()}`,
+    system: `${os.type()} ${os.release().split('.').slice(0, 2).join('.')}`,
     node: process.version,
     sallyport,
     postgres: await version('postgres'),

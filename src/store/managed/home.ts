@@ -37,7 +37,7 @@ function makeFolder(folder: string, mode: number): void {
 
 /**
  * Decides where the server lives: in `folder`, or, when the gateway is root and its account cannot enter that (a
- * checkout below /root, say), in a folder of /var/lib/sallyport that a file in `folder` names.
+ * checkout in a home folder, say), in a folder of /var/lib/sallyport that a file in `folder` names.
  */
 export function prepareHome(folder: string, log: Logger): Home {
   const asked = path.resolve(folder)
