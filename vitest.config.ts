@@ -14,10 +14,12 @@ export default defineConfig({
         },
       },
       {
-        // The same tests once more, as far as the store has a part in them: with a PostgreSQL server as the store.
+        // The same tests once more with a PostgreSQL server as the store. store.test.ts is about that by itself, and the
+        // demo always has the embedded one.
         test: {
           name: 'end-to-end-server-store',
-          include: ['test/e2e/{policy,review,recording}.test.ts'],
+          include: ['test/e2e/**/*.test.ts'],
+          exclude: ['test/e2e/{store,demo}.test.ts'],
           env: { SALLYPORT_TEST_STORE: 'postgres' },
           testTimeout: 120_000,
           hookTimeout: 180_000,
