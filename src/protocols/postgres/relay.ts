@@ -130,13 +130,20 @@ export class Relay implements Cancellable {
 
   /** CancelRequest with this session's key. */
   cancel(): void {
-    this.session.journal.append({ type: 'cancel', at: this.session.now(), by: 'client' })
+    // Only what stops something is recorded: a flood of requests must not grow the recording of an idle session.
+    const record = () => this.session.journal.append({ type: 'cancel', at: this.session.now(), by: 'client' })
     if (this.#review !== undefined) {
+      if (!this.#cancelled) record()
+      this.#cancelled = true
       this.#review.withdraw('the client cancelled')
       return
     }
-    this.#cancelled = this.#busy
+    if (this.#busy && !this.#cancelled) {
+      record()
+      this.#cancelled = true
+    }
     if (this.#cancelling || this.#talk.idle) return
+    if (!this.#busy) record()
     this.#cancelling = true // a flood of requests makes one connection to the target at a time
     this.#options
       .cancelTarget()
